@@ -1,0 +1,8 @@
+"""The one exception whose text is meant for a person."""
+
+
+class UserError(ValueError):
+    """What is wrong and what to do about it, in one sentence.
+
+    The command line prints the sentence and exits with status 2; a notebook shows it as the last line of the error.
+    """
