@@ -1,0 +1,53 @@
+"""What surrounds the course agrees with itself."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_conda_environment_agrees_with_pyproject():
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    lines = [line.strip() for line in (ROOT / "environment.yml").read_text().splitlines()]
+    listed = [line[2:] for line in lines[lines.index("- pip:") + 1 :]]
+    assert listed == [*wanted, "-e ."]
+
+
+def test_the_command_line_is_light():
+    done = run("-c", "import sys, vfm_course.cli; print(any(m in sys.modules for m in ('torch', 'numpy', 'transformers')))")
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_draw_writes_named_pictures_and_refuses_a_file(tmp_path):
+    done = run("-m", "vfm_course.cli", "draw", str(tmp_path / "pictures"), "-n", "17", "--size", "64")
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert len(names) == 17 and {"cat_01.jpg", "cat_02.jpg", "parcel_01.jpg"} <= set(names)
+    with Image.open(tmp_path / "pictures" / "cat_01.jpg") as picture:
+        assert picture.size == (64, 64) and picture.info["comment"] == b"vfm_course drawn world"
+    (tmp_path / "file").write_text("x")
+    refused = run("-m", "vfm_course.cli", "draw", str(tmp_path / "file"))
+    assert refused.returncode == 2 and "is a file" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_the_lab_folder_holds_48_pictures_at_224():
+    pictures = sorted((ROOT / "data" / "images").glob("*.jpg"))
+    assert len(pictures) == 48 and pictures[0].name == "apple_01.jpg"
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.size == (224, 224) and np.asarray(picture).std() > 5
+
+
+def test_course_py_says_what_is_wrong():
+    assert run("course.py").returncode == 2
+    assert "python3 course.py start" in run("course.py", "--help").stdout
+    assert run("course.py", "--venv").returncode == 2

@@ -1,0 +1,110 @@
+"""The drawn world keeps its promises: same seed, same bytes; true masks, boxes and relations; honest captions."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from vfm_course.errors import UserError
+from vfm_course.world import BACKGROUNDS, COLOURS, CONCEPTS, DEFECTS, STYLES, SUPERCLASSES, World, caption, vocabulary
+from vfm_course.world.captions import random_caption
+
+# Measured on Linux x86-64; a platform that draws other bytes would show other pictures than the course describes.
+KNOWN_BYTES = "42ada034a7583ab6434c7fcf21cee2a643431e8a9d79cef48f2ce33bd4e3744a"
+
+
+def digest(world: World, n: int) -> str:
+    return hashlib.sha256(b"".join(scene.image.tobytes() for scene in world.sample(n))).hexdigest()
+
+
+def test_size_of_the_world():
+    assert len(CONCEPTS) == 16 and len(SUPERCLASSES) == 5 and len(COLOURS) == 8
+    assert len(STYLES) == 4 and len(BACKGROUNDS) == 6
+    assert sorted(CONCEPTS) == sorted(name for members in SUPERCLASSES.values() for name in members)
+
+
+def test_same_seed_same_bytes_and_other_seed_other_bytes():
+    assert digest(World(7, 64, objects=(1, 3)), 32) == KNOWN_BYTES
+    assert digest(World(8, 64, objects=(1, 3)), 32) != KNOWN_BYTES
+
+
+def test_a_scene_does_not_depend_on_the_order_of_drawing():
+    world = World(5, 48)
+    later = world.sample(3, start=4)
+    assert [scene.index for scene in later] == [4, 5, 6]
+    assert np.array_equal(later[1].image, World(5, 48).scene(5).image)
+    stream = World(5, 48).stream(start=5)
+    assert np.array_equal(next(stream).image, later[1].image)
+
+
+def test_every_value_occurs():
+    scenes = World(1, 32).sample(400)
+    assert {scene.main.concept for scene in scenes} == set(CONCEPTS)
+    assert {scene.main.colour for scene in scenes} == set(COLOURS)
+    assert {scene.main.style for scene in scenes} == set(STYLES)
+    assert {scene.background for scene in scenes} == set(BACKGROUNDS)
+
+
+def test_masks_are_disjoint_inside_their_boxes_and_ordered_in_depth():
+    for scene in World(2, 64, objects=(2, 4)).sample(60):
+        assert sum(thing.mask.astype(int) for thing in scene.objects).max() == 1
+        assert [thing.depth for thing in scene.objects] == list(range(len(scene.objects)))
+        assert scene.objects[0].visible == 1
+        for thing in scene.objects:
+            left, top, right, bottom = thing.box
+            inside = thing.mask[top:bottom, left:right]
+            assert inside.sum() == thing.mask.sum()
+            if thing.mask.any():
+                assert inside[0].any() and inside[-1].any() and inside[:, 0].any() and inside[:, -1].any()
+
+
+def test_the_mask_is_where_the_object_is():
+    """The same scene with another concept differs inside the union of both masks and nowhere else."""
+    world = World(3, 64, difficulty=0)
+    for index in range(20):
+        one, other = world.scene(index, concept="cat"), world.scene(index, concept="boat")
+        changed = (one.image != other.image).any(axis=2)
+        union = one.foreground() | other.foreground()
+        grown = union.copy()
+        for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):  # half-covered pixels of the edge
+            grown |= np.roll(union, step, axis)
+        assert changed.sum() > 100
+        assert (changed & ~grown).mean() < 0.005
+
+
+def test_relations_agree_with_the_centres():
+    for scene in World(4, 64, objects=3).sample(30):
+        relations = scene.relations()
+        for one, name, other in relations:
+            a, b = scene.objects[one], scene.objects[other]
+            if name == "left of":
+                assert a.centre[0] < b.centre[0] and (other, "right of", one) in relations
+            if name == "above":
+                assert a.centre[1] < b.centre[1] and (other, "below", one) in relations
+            if name == "in front of":
+                assert a.depth < b.depth and (other, "behind", one) in relations
+
+
+def test_captions_say_what_is_there_in_known_words():
+    known, rng = set(vocabulary()), np.random.default_rng(0)
+    for scene in World(6, 48, objects=(1, 3)).sample(80):
+        assert set(random_caption(scene, rng).split()) <= known
+        full = caption(scene, "full")
+        assert set(full.split()) <= known
+        assert scene.background in full and all(thing.concept in full for thing in scene.objects)
+    apple = next(scene for scene in World(6, 48).stream() if (scene.main.concept, scene.main.colour) == ("apple", "orange"))
+    assert caption(apple, "colour", "a photo of {}") == "a photo of an orange apple"
+
+
+def test_defects_show():
+    scenes = World(9, 64, concepts=("parcel",), defects=True, difficulty=0).sample(60)
+    assert {scene.main.defect for scene in scenes} == set(DEFECTS)
+    intact = World(9, 64, concepts=("parcel",), difficulty=0).sample(60)
+    for damaged, whole in zip(scenes, intact, strict=True):
+        assert np.array_equal(damaged.image, whole.image) == (damaged.main.defect == "intact")
+
+
+@pytest.mark.parametrize("arguments", [{"size": 8}, {"objects": 0}, {"objects": (3, 2)}, {"concepts": ("unicorn",)}])
+def test_impossible_worlds_are_refused_in_words(arguments):
+    with pytest.raises(UserError):
+        World(0, **arguments)
