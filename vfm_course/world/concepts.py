@@ -21,7 +21,10 @@ def cat(rng: np.random.Generator) -> list[Part]:
     ear = _jitter(rng, 0.08)
     tail = _jitter(rng, 0.15)
     return [
-        ("main", [(0.45, 0.75), (0.95, 0.55 + tail), (0.9, -0.05 + tail), (0.75, 0.0 + tail), (0.78, 0.45), (0.4, 0.6)]),
+        (
+            "main",
+            [(0.45, 0.75), (0.95, 0.55 + tail), (0.9, -0.05 + tail), (0.75, 0.0 + tail), (0.78, 0.45), (0.4, 0.6)],
+        ),
         ("main", ellipse(0, 0.55, 0.55, 0.42)),
         ("main", [(-0.58, -0.25), (-0.6, -0.98 + ear), (-0.1, -0.55)]),
         ("main", [(0.58, -0.25), (0.6, -0.98 - ear), (0.1, -0.55)]),
@@ -112,7 +115,10 @@ def truck(rng: np.random.Generator) -> list[Part]:
 def _wheels(places: tuple[float, ...], height: float, radius: float) -> list[Part]:
     parts: list[Part] = []
     for x in places:
-        parts += [("black", ellipse(x, height, radius, radius)), ("white", ellipse(x, height, radius * 0.42, radius * 0.42))]
+        parts += [
+            ("black", ellipse(x, height, radius, radius)),
+            ("white", ellipse(x, height, radius * 0.42, radius * 0.42)),
+        ]
     return parts
 
 
@@ -217,8 +223,21 @@ def cup(rng: np.random.Generator) -> list[Part]:
     steam = _jitter(rng, 0.1)
     handle = arc(0.5, 0.15, 0.46, 0.42, -90, 90) + arc(0.5, 0.15, 0.26, 0.22, 90, -90)
     return [
-        ("white", [(-0.3, -0.5), (-0.2 + steam, -0.75), (-0.32, -0.98), (-0.18, -0.98), (-0.06 + steam, -0.75), (-0.16, -0.5)]),
-        ("white", [(0.15, -0.5), (0.25 + steam, -0.75), (0.13, -0.98), (0.27, -0.98), (0.39 + steam, -0.75), (0.29, -0.5)]),
+        (
+            "white",
+            [
+                (-0.3, -0.5),
+                (-0.2 + steam, -0.75),
+                (-0.32, -0.98),
+                (-0.18, -0.98),
+                (-0.06 + steam, -0.75),
+                (-0.16, -0.5),
+            ],
+        ),
+        (
+            "white",
+            [(0.15, -0.5), (0.25 + steam, -0.75), (0.13, -0.98), (0.27, -0.98), (0.39 + steam, -0.75), (0.29, -0.5)],
+        ),
         ("shade", handle),
         ("main", [(-0.72, -0.38), (0.6, -0.38), (0.46, 0.8), (-0.56, 0.8)]),
         ("tint", ellipse(-0.06, -0.38, 0.66, 0.14)),
@@ -245,12 +264,19 @@ def parcel(rng: np.random.Generator, defect: str = "intact") -> list[Part]:
     ]
     x = _jitter(rng, 0.1)
     if defect == "torn":
-        parts.append(("black", [(-0.75 + x, 0.85), (-0.62 + x, 0.35), (-0.52 + x, 0.5), (-0.4 + x, 0.15), (-0.3 + x, 0.85)]))
+        parts.append(
+            ("black", [(-0.75 + x, 0.85), (-0.62 + x, 0.35), (-0.52 + x, 0.5), (-0.4 + x, 0.15), (-0.3 + x, 0.85)])
+        )
     elif defect == "dented":
         parts.append(("dark", ellipse(-0.5 + x, 0.2, 0.24, 0.3)))
         parts.append(("shade", ellipse(-0.46 + x, 0.24, 0.16, 0.22)))
     elif defect == "wet":
-        parts.append(("glass", [(-0.8, 0.4 + x), (-0.5, 0.3 + x), (-0.1, 0.55), (0.3, 0.66), (0.62, 0.5), (0.62, 0.85), (-0.8, 0.85)]))
+        parts.append(
+            (
+                "glass",
+                [(-0.8, 0.4 + x), (-0.5, 0.3 + x), (-0.1, 0.55), (0.3, 0.66), (0.62, 0.5), (0.62, 0.85), (-0.8, 0.85)],
+            )
+        )
     return parts
 
 

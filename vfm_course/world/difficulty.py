@@ -34,6 +34,7 @@ def scenes(seed: int, n: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def pixel_probe(train: tuple, test: tuple, weight_decay: float) -> float:
     """Accuracy of a multinomial logistic regression on standardised 32 x 32 pixels, by full-batch L-BFGS."""
+
     def flat(images: torch.Tensor) -> torch.Tensor:
         return F.adaptive_avg_pool2d(images.float(), 32).flatten(1)
 
@@ -75,7 +76,9 @@ def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     theta = torch.zeros(n, 2, 3)
     theta[:, 0, 0], theta[:, 1, 1] = scale * flip, scale
     theta[:, :, 2] = (torch.rand(n, 2, generator=generator) - 0.5) * 0.2
-    x = F.grid_sample(x, F.affine_grid(theta, x.shape, align_corners=False), padding_mode="reflection", align_corners=False)
+    x = F.grid_sample(
+        x, F.affine_grid(theta, x.shape, align_corners=False), padding_mode="reflection", align_corners=False
+    )
     return x[:, torch.randperm(3, generator=generator)]
 
 
@@ -101,8 +104,28 @@ def train_cnn(train: tuple, test: tuple, samples: int, seed: int, batch: int = 6
             print(f"  step {step}/{steps}  loss {loss.item():.3f}  {rate:.0f} images/s", flush=True)
     model.eval()
     with torch.no_grad():
-        hits = [(model(x.float() / 127.5 - 1).argmax(1) == y).sum() for x, y in zip(test[0].split(500), test[1].split(500), strict=True)]
+        parts = zip(test[0].split(500), test[1].split(500), strict=True)
+        hits = [(model(images.float() / 127.5 - 1).argmax(1) == labels).sum() for images, labels in parts]
     return sum(hits).item() / len(test[1])
+
+
+def card(record: dict) -> str:
+    """The measured numbers as the page that stands beside them."""
+    networks = ", ".join(f"{accuracy:.3f}" for accuracy in record["cnn"])
+    return f"""# How hard the drawn world is
+
+Accuracy on {record["held_out_scenes"]:,} held-out scenes of {record["size"]} px, 16 concepts, chance
+{record["chance"]:.4f}. Measured by `python -m vfm_course.world.difficulty`, which also writes this page.
+
+| model | what it saw | accuracy |
+|---|---|---|
+| linear probe on 32 x 32 pixels | 4,000 scenes | {record["pixels_linear_4000_labels"]:.3f} |
+| linear probe on 32 x 32 pixels | {record["training_scenes"]:,} scenes | {record["pixels_linear_all_labels"]:.3f} |
+| small CNN, supervised, {len(record["cnn"])} seeds | {record["samples_seen"]:,} augmented images | {networks} |
+
+The probes' weight decay is the best of a few on the held-out scenes, which flatters the pixels. The seeds are the
+networks': the scenes are the same for all.
+"""
 
 
 def main() -> None:
@@ -132,6 +155,7 @@ def main() -> None:
         partial = arguments.out.with_suffix(".partial")
         partial.write_text(json.dumps(record, indent=1) + "\n")
         os.replace(partial, arguments.out)
+        (arguments.out.parent / "README.md").write_text(card(record), encoding="utf-8")
 
 
 if __name__ == "__main__":

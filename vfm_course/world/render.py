@@ -1,4 +1,4 @@
-"""Polygons onto pixels: drawn at twice the size and reduced, in integers, so that the same seed gives the same bytes."""
+"""Polygons onto pixels: drawn at twice the size and reduced, so that the same seed gives the same bytes."""
 
 import math
 
@@ -26,7 +26,9 @@ def place(parts: list[Part], centre: Point, scale: float, angle: int, flipped: b
     return placed
 
 
-def draw_object(canvas: Image.Image, parts: list[Part], colour: str, style: str, rng: np.random.Generator) -> Image.Image:
+def draw_object(
+    canvas: Image.Image, parts: list[Part], colour: str, style: str, rng: np.random.Generator
+) -> Image.Image:
     """Draws placed parts onto `canvas` (RGB, oversampled) and returns the object's mask (mode L, 0 or 255)."""
     main = COLOURS[colour]
     line = max(2, round(canvas.width / 64))
@@ -72,7 +74,10 @@ def draw_distractor(canvas: Image.Image, rng: np.random.Generator) -> None:
         return
     start = int(rng.integers(0, 360))
     points = [
-        (x + radius * math.cos(math.radians(start + 360 * k / corners)), y + radius * math.sin(math.radians(start + 360 * k / corners)))
+        (
+            x + radius * math.cos(math.radians(start + 360 * k / corners)),
+            y + radius * math.sin(math.radians(start + 360 * k / corners)),
+        )
         for k in range(corners)
     ]
     pen.polygon([(round(px, 3), round(py, 3)) for px, py in points], fill=colour)

@@ -33,7 +33,7 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture with everything that is true of it. `image` is uint8 (H, W, 3); objects run from nearest to farthest."""
+    """A picture and all that is true of it: `image` is uint8 (H, W, 3), objects run from nearest to farthest."""
 
     image: np.ndarray = field(repr=False, compare=False)
     objects: tuple[SceneObject, ...]
@@ -48,7 +48,7 @@ class Scene:
         return self.objects[0]
 
     def relations(self) -> list[tuple[int, str, int]]:
-        """Triples (subject, relation, object) over object indices: left of, right of, above, below, in front of, behind.
+        """Triples (subject, relation, object) over object indices: left/right of, above, below, in front of, behind.
 
         Left/right and above/below hold where the centres differ by at least an eighth of the frame.
         """

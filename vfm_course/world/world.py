@@ -54,7 +54,7 @@ class World:
         return (self.scene(index) for index in count(start))
 
     def scene(self, index: int, concept: str | None = None) -> Scene:
-        """Scene number `index`; `concept` fixes what the nearest object is (and changes nothing else but its drawing)."""
+        """Scene number `index`; `concept` fixes what the nearest object is; nothing else changes but its drawing."""
         rng = np.random.default_rng([self.seed, index])
         size = self.size
         background = BACKGROUNDS[rng.integers(len(BACKGROUNDS))]
@@ -62,7 +62,9 @@ class World:
         noise = int(rng.integers(0, 27) * self.difficulty)
         number = int(rng.integers(self.fewest, self.most + 1))
         clutter = int(rng.integers(0, 6) * self.difficulty)
-        plans = [self._plan(rng, number) for _ in range(number)]
+        plans: list[dict] = []
+        for _ in range(number):
+            plans.append(self._plan(rng, number, plans))
         if concept is not None:
             plans[-1]["concept"] = concept
 
@@ -85,13 +87,18 @@ class World:
                                       visible=float(visible.sum() / max(1, mask.sum()))))  # fmt: skip
         return Scene(image, tuple(things), background, light, noise, index)
 
-    def _plan(self, rng: np.random.Generator, number: int) -> dict:
-        """Everything about one object except its pixels."""
-        largest = 0.95 if number == 1 else 0.62
+    def _plan(self, rng: np.random.Generator, number: int, placed: list[dict]) -> dict:
+        """Everything about one object except its pixels; it keeps clear of the centres of those already placed."""
+        largest = 0.95 if number == 1 else 0.62 if number < 4 else 0.45
         smallest = (0.42 if number == 1 else 0.3) if self.difficulty else largest * 0.8
         extent = float(rng.uniform(smallest, largest))
         room = max(0.0, 1 - extent) / 2
         x, y = (0.5 + float(rng.uniform(-room, room)) for _ in range(2))
+        for _ in range(60):
+            if all(self._apart(x, y, extent, other) for other in placed):
+                break
+            extent = max(0.2, extent * 0.97)  # a crowded frame has smaller things
+            x, y = (0.5 + float(rng.uniform(extent - 1, 1 - extent)) / 2 for _ in range(2))
         concept = self.concepts[rng.integers(len(self.concepts))]
         defect = DEFECTS[rng.integers(len(DEFECTS))]
         return {
@@ -104,6 +111,11 @@ class World:
             "flipped": bool(rng.random() < 0.5),
             "defect": (defect if self.defects else "intact") if concept == "parcel" else None,
         }
+
+    def _apart(self, x: float, y: float, extent: float, other: dict) -> bool:
+        """Whether two objects overlap so little that a person still sees both."""
+        dx, dy = x - other["centre"][0] / self.size, y - other["centre"][1] / self.size
+        return max(abs(dx), abs(dy)) >= 0.25 * (extent + other["extent"])
 
     def _draw(self, canvas: Image.Image, plan: dict, rng: np.random.Generator) -> np.ndarray:
         # A generator of its own for the shape: what is drawn must not shift the random numbers of what follows.
