@@ -1,6 +1,7 @@
 """The drawn world keeps its promises: same seed, same bytes; true masks, boxes and relations; honest captions."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +98,23 @@ def test_captions_say_what_is_there_in_known_words():
         scene for scene in World(6, 48).stream() if (scene.main.concept, scene.main.colour) == ("apple", "orange")
     )
     assert caption(apple, "colour", "a photo of {}") == "a photo of an orange apple"
+
+
+def test_the_readme_shows_what_the_code_prints():
+    scene = World(seed=0, size=64, objects=(2, 3)).scene(0)
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    assert caption(scene, "full") in readme
+    assert (0, "left of", 1) in scene.relations() and "(0, 'left of', 1)" in readme
+
+
+def test_a_caption_of_three_relates_the_nearest_to_both():
+    scene = World(6, 64, objects=3).scene(0)
+    nearest, *others = scene.objects
+    said = caption(scene, "full")
+    assert said.count(" and ") == 1
+    for number, other in enumerate(others, start=1):
+        relation = next(name for one, name, two in scene.relations() if (one, two) == (0, number))
+        assert f"{relation} {'an' if other.colour == 'orange' else 'a'} {other.colour} {other.concept}" in said
 
 
 def test_defects_show():

@@ -31,7 +31,7 @@ def caption(scene: Scene, level: str = "name", template: str = "{}") -> str:
     said = describe(things[0], colour=level in ("colour", "style", "full"), style=level in ("style", "full"))
     for number, thing in enumerate(things[1:], start=1):
         relation = next(name for one, name, other in scene.relations() if (one, other) == (0, number))
-        said += f" {relation} {describe(thing, colour=True)}"
+        said += f"{' and' if number > 1 else ''} {relation} {describe(thing, colour=True)}"
     if level in ("background", "full"):
         said += f" on a {scene.background} background"
     return template.format(said)
