@@ -30,11 +30,11 @@ def environment(folder: Path, extra: str) -> Path:
     wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest() + f" {sys.version_info[:2]} {ROOT}"
     if python.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return python
-    print(f"Setting up the course in {folder}. The first time this downloads PyTorch: several GB on Linux, less elsewhere.")
+    print(f"Setting up the course in {folder}. The first time this downloads PyTorch (several GB on Linux).")
     if subprocess.call([sys.executable, "-m", "venv", str(folder)]):
         stop("Python could not make a virtual environment: install its venv module (Debian: apt install python3-venv).")
     if subprocess.call([str(python), "-m", "pip", "install", "--editable", f"{ROOT}{extra}"]):
-        stop("The installation failed (see above): check the network and the free disk space, then give the command again.")
+        stop("The installation failed (see above): check the network and the free disk space, then try again.")
     stamp.write_text(wanted, encoding="utf-8")
     return python
 

@@ -1,8 +1,14 @@
 """What surrounds the course agrees with itself."""
 
+import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 import tomllib
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +29,8 @@ def test_conda_environment_agrees_with_pyproject():
 
 
 def test_the_command_line_is_light():
-    done = run("-c", "import sys, vfm_course.cli; print(any(m in sys.modules for m in ('torch', 'numpy', 'transformers')))")
+    heavy = "any(name in sys.modules for name in ('torch', 'numpy', 'transformers'))"
+    done = run("-c", f"import sys, vfm_course.cli; print({heavy})")
     assert done.stdout.strip() == "False", done.stderr
 
 
@@ -51,3 +58,27 @@ def test_course_py_says_what_is_wrong():
     assert run("course.py").returncode == 2
     assert "python3 course.py start" in run("course.py", "--help").stdout
     assert run("course.py", "--venv").returncode == 2
+
+
+def test_start_serves_the_notebooks_and_refuses_a_busy_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "vfm_course.cli", "start", "--no-browser", "--port", str(port)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet)
+    try:
+        deadline = time.monotonic() + 60
+        answer = b""
+        while not answer and time.monotonic() < deadline:
+            assert server.poll() is None, "the server stopped by itself"
+            try:
+                answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=5).read()
+            except OSError:
+                time.sleep(0.5)
+        assert "version" in json.loads(answer)
+        refused = run("-m", "vfm_course.cli", "start", "--no-browser", "--port", str(port))
+        assert refused.returncode == 2 and "already in use" in refused.stderr and "Traceback" not in refused.stderr
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)

@@ -1,6 +1,7 @@
 """`vfm-course start`: JupyterLab on the notebooks."""
 
 import importlib.util
+import os
 import socket
 import subprocess
 import sys
@@ -26,4 +27,9 @@ def start(port: PortOption = 8888, no_browser: NoBrowserOption = False) -> None:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise UserError(f"Port {port} is already in use: close what runs there, or choose another with --port.")
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", f"--port={port}"]
-    raise typer.Exit(subprocess.call([*command, *(["--no-browser"] if no_browser else [])]))
+    if no_browser:
+        command.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        # In a container one is root; JupyterLab refuses that unless told. It serves this machine only, behind a token.
+        command.append("--allow-root")
+    raise typer.Exit(subprocess.call(command))
