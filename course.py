@@ -17,6 +17,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VERBS = ("start", "test", "run")
 
+# Here and not in main(): an older Python stops at the annotations below with a traceback.
+if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+    sys.stderr.write(
+        "The course runs on Python 3.11, 3.12 and 3.13; this is %s: start it with another.\n" % sys.version.split()[0]
+    )
+    raise SystemExit(2)
+
 
 def stop(sentence: str) -> None:
     print(sentence, file=sys.stderr)
@@ -48,8 +55,6 @@ def test(python: Path, arguments: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        stop(f"The course runs on Python 3.11, 3.12 and 3.13; this is {sys.version.split()[0]}: start it with another.")
     folder = ROOT / ".venv"
     if arguments[:1] == ["--venv"]:
         if len(arguments) < 2:
@@ -69,4 +74,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.exit("Stopped. Give the same command again to go on.")
+        print("Stopped. Give the same command again to go on.", file=sys.stderr)
+        sys.exit(130)

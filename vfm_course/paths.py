@@ -32,3 +32,9 @@ def cache_dir() -> Path:
     base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "vfm_course"
     base.mkdir(parents=True, exist_ok=True)
     return base
+
+
+def clone_dir() -> Path | None:
+    """The clone that this package runs from, or None for an installed wheel."""
+    root = _PACKAGE.parent
+    return root if (root / "pyproject.toml").is_file() and (root / "course.py").is_file() else None
