@@ -26,7 +26,9 @@ print(sys.modules["vfm_course"].__file__)
 
 
 def notebook(*cells: tuple[str, str]) -> str:
-    made = [{"cell_type": kind, "id": f"c{i}", "metadata": {}, "source": [text]} for i, (kind, text) in enumerate(cells)]
+    made = []
+    for number, (kind, text) in enumerate(cells):
+        made.append({"cell_type": kind, "id": f"c{number}", "metadata": {}, "source": [text]})
     for one in made:
         if one["cell_type"] == "code":
             one.update(execution_count=None, outputs=[])
@@ -40,7 +42,8 @@ def clone(tmp_path):
     for name in ("pyproject.toml", "README.md", "course.py"):
         shutil.copy(ROOT / name, root / name)
     brand.write_home(root, None, "main")
-    (root / "notebooks" / "01_ü.ipynb").write_text(notebook(("markdown", "# Täst"), ("code", "x = 1")), encoding="utf-8")
+    first = notebook(("markdown", "# Täst"), ("code", "x = 1"))
+    (root / "notebooks" / "01_ü.ipynb").write_text(first, encoding="utf-8")
     (root / "notebooks" / "02_two.ipynb").write_text(notebook(("code", "y = 2")), encoding="utf-8")
     brand.apply(root)
     return root
@@ -136,7 +139,10 @@ def test_the_bundle_works_without_the_clone_and_is_reproducible(tmp_path):
         names = box.namelist()
     assert len([name for name in names if name.startswith("vfm_course/_data/images/") and name.endswith(".jpg")]) == 48
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    code = "from vfm_course.paths import data_dir, clone_dir; print(clone_dir(), len(list((data_dir()/'images').glob('*.jpg'))))"
+    code = (
+        "from vfm_course.paths import clone_dir, data_dir; "
+        "print(clone_dir(), len(list((data_dir() / 'images').glob('*.jpg'))))"
+    )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment

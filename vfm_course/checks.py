@@ -163,7 +163,7 @@ def checkpoints() -> Finding:
         return Finding("Checkpoints", BROKEN, str(error), "install the course again")
     models = [path.name for path in folder.iterdir() if path.is_dir()]
     if not models:
-        return Finding("Checkpoints", NOTE, "none are shipped with this version", "use the hub tier where a model is needed")
+        return Finding("Checkpoints", NOTE, "none in this version", "use the hub tier where a model is needed")
     if faults := checkpoint_faults(folder):
         return Finding("Checkpoints", BROKEN, "; ".join(faults), "`git checkout -- data`, or install the course again")
     return Finding("Checkpoints", GOOD, f"{len(models)} present and intact")
@@ -175,7 +175,7 @@ def all_checks() -> list[Callable[[], Finding]]:
         python,
         torch_here,
         lambda: package("transformers", "transformers", True, "`python3 course.py start`"),
-        lambda: package("jupyterlab", "jupyterlab", False, "fine on Colab and in VS Code; else `python3 course.py start`"),
+        lambda: package("jupyterlab", "jupyterlab", False, "not needed on Colab or in VS Code"),
         lambda: package("ipywidgets", "ipywidgets", True, "`python3 course.py start`"),
         memory,
         disk,

@@ -1,4 +1,4 @@
-"""The first code cell of every notebook, generated here and nowhere else, and what it calls once the course is found."""
+"""The first code cell of every notebook, generated here alone, and what it calls once the course is found."""
 
 import importlib.metadata
 import subprocess

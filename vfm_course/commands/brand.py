@@ -25,7 +25,8 @@ def check_names(repo: str, branch: str) -> None:
         raise UserError(f"--repo wants OWNER/NAME, such as my-school/vfm-course; this was given: {repo!r}.")
     if name in (".", "..") or name.endswith(".git"):
         raise UserError(f"--repo wants the bare name of the repository, without .git; this was given: {repo!r}.")
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._/-]*", branch) or ".." in branch or "//" in branch or branch[-1] in "/.":
+    plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._/-]*", branch)
+    if not plain or ".." in branch or "//" in branch or branch[-1] in "/.":
         raise UserError(f"--branch wants the name of a branch, such as main; this was given: {branch!r}.")
 
 
@@ -72,13 +73,13 @@ def write_notebook(path: Path, repo: str | None, branch: str) -> bool:
         notebook = json.loads(before)
         cells = notebook["cells"]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path.name} is not a notebook that can be read ({error}); nothing was written to it.") from None
+        raise UserError(f"{path.name} is not a readable notebook ({error}); it was left as it is.") from None
     cells[:] = [c for c in cells if not (c["cell_type"] == "markdown" and _is(c, BADGE_ID, "[![Open in Colab]"))]
     source = cell(repo, branch).splitlines(keepends=True)
     old = next((c for c in cells if c["cell_type"] == "code" and _is(c, SETUP_ID, MARK)), None)
     if old is None:
         at = next((i for i, c in enumerate(cells) if c["cell_type"] == "code"), len(cells))
-        old = {"cell_type": "code", "execution_count": None, "id": SETUP_ID, "metadata": {}, "outputs": [], "source": []}
+        old = {"cell_type": "code", "execution_count": None, "id": SETUP_ID, "metadata": {}, "outputs": []}
         cells.insert(at, old)
     old["source"] = source
     if repo:
