@@ -19,7 +19,8 @@ VERBS = ("start", "test", "run")
 
 # Here and not in main(): an older Python stops at the annotations below with a traceback.
 if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-    sys.stderr.write(f"The course runs on Python 3.11, 3.12 and 3.13; this is {sys.version.split()[0]}: start another.\n")
+    version = sys.version.split()[0]
+    sys.stderr.write(f"The course runs on Python 3.11, 3.12 and 3.13; this is {version}: start it with another.\n")
     raise SystemExit(2)
 
 

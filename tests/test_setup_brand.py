@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Runs the cell as on a machine without the course: no place on the path may hold it.
 BARE = """
 import pathlib, sys
-sys.path = [p for p in sys.path if p and not (pathlib.Path(p) / "vfm_course").is_dir()]
+sys.path = [p for p in sys.path if p and not (pathlib.Path(p) / "vfm_course/paths.py").is_file()]
 exec(compile(open(sys.argv[1]).read(), "cell", "exec"))
 print(sys.modules["vfm_course"].__file__)
 """
