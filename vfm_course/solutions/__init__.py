@@ -1,0 +1,1 @@
+"""Reference answers, one module per notebook: what `solution()` shows and what unfinished notebooks run on."""
