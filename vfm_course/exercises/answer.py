@@ -91,7 +91,9 @@ class Answer:
         """
         return self._ask("call", args, kwargs)
 
-    def grad(self, args: Sequence, wrt: Sequence[int] = (0,), cotangent: Any = None, kwargs: dict | None = None) -> tuple:
+    def grad(
+        self, args: Sequence, wrt: Sequence[int] = (0,), cotangent: Any = None, kwargs: dict | None = None
+    ) -> tuple[torch.Tensor | None, ...]:
         """Gradients of sum(output * cotangent) with respect to the arguments numbered in `wrt`; None: none flows.
 
         `cotangent` has the output's shape (a list of tensors for several outputs) and is all ones by default.
@@ -131,7 +133,9 @@ class ModuleAnswer:
         """The output of a method other than forward."""
         return self._ask("call", args, kwargs, method=name)
 
-    def grad(self, args: Sequence, wrt: Sequence[int] = (0,), cotangent: Any = None, kwargs: dict | None = None) -> tuple:
+    def grad(
+        self, args: Sequence, wrt: Sequence[int] = (0,), cotangent: Any = None, kwargs: dict | None = None
+    ) -> tuple[torch.Tensor | None, ...]:
         """Gradients with respect to the inputs, as in `Answer.grad`."""
         return self._ask("grad", args, kwargs, wrt=list(wrt), cotangent=encode(cotangent))
 

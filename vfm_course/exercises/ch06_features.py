@@ -79,7 +79,7 @@ def pixels_backwards(image, mean, std):
 def check_l2(answer, draw):
     embeddings = draw.normal(4, 6) * draw.uniform(4, 1, low=0.5, high=4.0)
     got = answer(embeddings)
-    expect_close(got, embeddings / embeddings.norm(dim=1, keepdim=True), "The normalised embeddings")
+    expect_close(got, embeddings / embeddings.norm(dim=1, keepdim=True), "The matrix of normalised embeddings")
     embeddings[2] = 0
     got = answer(embeddings)
     expect_finite(got, "The result for embeddings whose row 2 is all zeros")
@@ -138,7 +138,7 @@ def check_head(answer, draw):
     state = {"weight": draw.normal(3, 5), "bias": draw.normal(3)}
     features, cotangent = draw.normal(4, 5), draw.normal(4, 3)
     head = answer.build(5, 3, state=state)
-    expect_close(head(features), features @ state["weight"].T + state["bias"], "The logits")
+    expect_close(head(features), features @ state["weight"].T + state["bias"], "The matrix of logits")
     leaked = head.grad((features,), cotangent=cotangent)[0]
     leak = "A gradient reaches the features, and through them the backbone that should stay frozen."
     expect_true(leaked is None or not leaked.any(), leak)
@@ -291,7 +291,7 @@ EXERCISES = (
         check=check_head,
         mistakes=(
             Mistake(HeadLeaks, "The gradient leaks into the backbone: detach the features."),
-            Mistake(HeadFrozen, "`torch.no_grad()` also freezes the head itself: only the features are to be detached."),
+            Mistake(HeadFrozen, "`torch.no_grad()` also freezes the head itself: detach only the features."),
             Mistake(HeadNoBias, "The bias is there, but it was not added."),
             Mistake(HeadSoftmax, "These are probabilities; the head returns logits, the loss takes the softmax."),
             Mistake(HeadNested, "The parameters sit inside an nn.Linear; make `weight` and `bias` the module's own."),

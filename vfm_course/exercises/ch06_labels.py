@@ -16,7 +16,7 @@ def check_template(answer, draw):
     labels = draw.pick(_LABELS, 3)
     got = answer(labels, "a photo of a {} on a table.")
     expect_equal(got, [f"a photo of a {label} on a table." for label in labels], "The list of prompts")
-    expect_equal(answer(["cat", "dog", "cat"], "{}"), ["cat", "dog", "cat"], "One prompt per label, repeated or not,")
+    expect_equal(answer(["cat", "dog", "cat"], "{}"), ["cat", "dog", "cat"], "The list of prompts for repeated labels")
 
 
 def template_joined(labels, template):
@@ -39,9 +39,11 @@ def template_unique(labels, template):
 def check_zero_shot(answer, draw):
     images = draw.normal(4, 6) * draw.uniform(4, 1, low=0.5, high=3.0)
     texts = draw.normal(3, 6) * draw.uniform(3, 1, low=0.5, high=3.0)
-    scale = 8.0
+    scale = 2.0
     cosine = images / images.norm(dim=1, keepdim=True) @ (texts / texts.norm(dim=1, keepdim=True)).T
-    expect_close(answer(images, texts, scale), (scale * cosine).softmax(dim=1), "The probabilities (images, labels)")
+    expect_close(
+        answer(images, texts, scale), (scale * cosine).softmax(dim=1), "The matrix of probabilities (images, labels)"
+    )
 
 
 def _unit(rows):
@@ -121,7 +123,7 @@ def check_folder(answer, draw):
 
     got = answer(paths, opener)
     opened, failed = [n for n in names if n not in broken], [n for n in names if n in broken]
-    expect_equal(got, (opened, failed), "The names (opened, failed)")
+    expect_equal(got, (opened, failed), "The pair of lists (opened, failed)")
     unopened = "The opener should be called once with each path, in order."
     expect_true(calls[: len(paths)] == paths and len(calls) == len(paths), unopened)
 
@@ -186,7 +188,7 @@ EXERCISES = (
         minutes=4,
         points=1,
         hints=(
-            "A template such as \"a photo of a {}.\" has a place for the label: `str.format` fills it.",
+            'A template such as "a photo of a {}." has a place for the label: `str.format` fills it.',
             "`[template.format(label) for label in labels]` keeps order and repetitions.",
         ),
         reference=_REFERENCE + "fill_template",
@@ -213,11 +215,13 @@ EXERCISES = (
         reference=_REFERENCE + "zero_shot_probabilities",
         check=check_zero_shot,
         mistakes=(
-            Mistake(zero_shot_over_images, "The softmax runs over the images; each row must sum to one over the labels."),
+            Mistake(
+                zero_shot_over_images, "The softmax runs over the images; it belongs over the labels of one image."
+            ),
             Mistake(zero_shot_no_scale, "The temperature is missing: multiply by `logit_scale` before the softmax."),
             Mistake(zero_shot_not_unit, "The embeddings were not normalised, so long vectors win."),
             Mistake(zero_shot_divided, "Divided by `logit_scale`; it is the inverse temperature and multiplies."),
-            Mistake(zero_shot_exponent, "`logit_scale` is the factor itself here; its exponential was taken once more."),
+            Mistake(zero_shot_exponent, "`logit_scale` is the factor itself here; no exponential is to be taken."),
             Mistake(zero_shot_sigmoid, "This is a sigmoid per label (SigLIP); CLIP's labels compete in a softmax."),
             Mistake(zero_shot_logits, "These are logits: the softmax is missing."),
         ),
@@ -231,7 +235,7 @@ EXERCISES = (
         points=1,
         hints=(
             "An f-string with single quotes outside can hold the label's double quotes.",
-            "`{confidence:.2f}` writes two decimals, 0.90 included; `\", \".join(names)` lists the names.",
+            '`{confidence:.2f}` writes two decimals, 0.90 included; `", ".join(names)` lists the names.',
         ),
         reference=_REFERENCE + "report_line",
         check=check_report,
@@ -261,7 +265,7 @@ EXERCISES = (
             Mistake(folder_stops, "The run stopped at the first broken file."),
             Mistake(folder_hides_failures, "Broken files were skipped without a word; name them in the second list."),
             Mistake(folder_full_paths, "These are whole paths; the names of the files are wanted."),
-            Mistake(folder_counts_failures_twice, "A broken file was counted as opened too: add the name after it opened."),
+            Mistake(folder_counts_failures_twice, "A broken file was counted as opened too: add names after opening."),
             Mistake(folder_crashes, "The opener's exception was not caught, so one broken file ends the whole run."),
         ),
     ),

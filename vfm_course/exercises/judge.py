@@ -127,7 +127,9 @@ def expect_equal(got: Any, want: Any, what: str) -> None:
     """Fails unless `got` is exactly `want`: same type (list, tuple, str, int … or tensor) and same value."""
     if isinstance(want, torch.Tensor):
         expect_shape(got, tuple(want.shape), what)
-        if want.is_floating_point() != got.is_floating_point() or (want.dtype is torch.bool) != (got.dtype is torch.bool):
+        if want.is_floating_point() != got.is_floating_point() or (want.dtype is torch.bool) != (
+            got.dtype is torch.bool
+        ):
             wanted = str(want.dtype).removeprefix("torch.")
             raise CheckFailed(f"{what} should be a tensor of type {wanted}; it is {describe(got)}.")
         wrong = got != want

@@ -40,9 +40,7 @@ def fill_template(labels: list[str], template: str) -> list[str]:
     return [template.format(label) for label in labels]
 
 
-def zero_shot_probabilities(
-    image_embeds: torch.Tensor, text_embeds: torch.Tensor, logit_scale: float
-) -> torch.Tensor:
+def zero_shot_probabilities(image_embeds: torch.Tensor, text_embeds: torch.Tensor, logit_scale: float) -> torch.Tensor:
     """Images (N, D) and label prompts (L, D), neither normalised -> (N, L), each row a softmax over the labels."""
     cosine = l2_normalise(image_embeds) @ l2_normalise(text_embeds).T
     return (logit_scale * cosine).softmax(dim=1)
@@ -92,7 +90,12 @@ def overlay_masks(image: torch.Tensor, masks: torch.Tensor, colours: torch.Tenso
 
 
 def search_index(
-    queries: torch.Tensor, vectors: torch.Tensor, k: int, n_probe: int, centroids: torch.Tensor, assignment: torch.Tensor
+    queries: torch.Tensor,
+    vectors: torch.Tensor,
+    k: int,
+    n_probe: int,
+    centroids: torch.Tensor,
+    assignment: torch.Tensor,
 ) -> torch.Tensor:
     """Queries (Q, D) -> (Q, k) numbers of the most similar of `vectors` (N, D), best first, padded with -1.
 
