@@ -57,7 +57,8 @@ def test_gradient(handle):
 def test_module_with_given_weights(handle):
     answer = handle(
         "@exercise('t')\nclass M(nn.Module):\n    def __init__(self, n):\n        super().__init__()\n"
-        "        self.layer, self.drop = nn.Linear(n, 1), nn.Dropout(0.5)\n        self.layer.bias.requires_grad = False\n"
+        "        self.layer, self.drop = nn.Linear(n, 1), nn.Dropout(0.5)\n"
+        "        self.layer.bias.requires_grad = False\n"
         "    def forward(self, x):\n        return self.layer(x)\n    def twice(self, x):\n        return 2 * self(x)"
     )
     state = {"layer.weight": torch.tensor([[1.0, 2.0]]), "layer.bias": torch.tensor([3.0])}
@@ -75,7 +76,8 @@ def test_module_with_given_weights(handle):
 
 def test_function_that_takes_a_function(handle):
     answer = handle(
-        "@exercise('t')\ndef f(g, n):\n    try:\n        g(-1)\n    except ValueError as e:\n        return str(e), g(n)"
+        "@exercise('t')\ndef f(g, n):\n    try:\n        g(-1)\n    except ValueError as e:\n"
+        "        return str(e), g(n)"
     )
     calls = []
 
@@ -102,7 +104,8 @@ def test_changed_input_error_and_todo(handle):
 
 def test_lying_objects_are_seen_as_they_are(handle):
     answer = handle(
-        "class Liar(torch.Tensor):\n    def __eq__(self, other):\n        return True\n    shape = property(lambda s: (9, 9))\n"
+        "class Liar(torch.Tensor):\n    def __eq__(self, other):\n        return True\n"
+        "    shape = property(lambda s: (9, 9))\n"
         "class Text(str):\n    def __eq__(self, other):\n        return True\n    __hash__ = str.__hash__\n"
         "class Any:\n    __class__ = torch.Tensor\n    def __eq__(self, other):\n        return True\n"
         "@exercise('t')\ndef f():\n    return torch.zeros(2).as_subclass(Liar), Text('no'), Any()"
@@ -126,7 +129,8 @@ def test_answers_cannot_be_imported(worker):
         error = worker.answer("t").error(name)
         assert error.type_name in ("ImportError", "ModuleNotFoundError")
         assert "is not available where exercises are checked" in error.message
-    loaded = "@exercise('t')\ndef f():\n    return [n for n in sys.modules if n.startswith('vfm_course.')]"
+    names = "[n for n in sys.modules if n.startswith(('vfm_course.ex', 'vfm_course.sol'))]"
+    loaded = f"@exercise('t')\ndef f():\n    return {names}"
     worker.load([HEAD + loaded])
     assert worker.answer("t")() == ["vfm_course.exercises"]
 

@@ -22,7 +22,7 @@ EXERCISES = (
         right="b",
         explains={
             "a": "CLIP can find neighbours, but it groups by what a caption would name and says less about appearance.",
-            "b": "A label needs a text encoder that shares the image's space, which only CLIP has; DINOv2 was trained on "
+            "b": "A label needs a text encoder in the image's space: only CLIP has one; DINOv2 was trained on "
             "images alone and groups them by appearance and structure.",
             "c": "DINOv2 has no text encoder: without labelled examples its embeddings cannot be compared with words.",
             "d": "The two spaces have different axes (and often different widths): their mean means nothing.",
@@ -35,7 +35,7 @@ EXERCISES = (
         level="B",
         minutes=3,
         points=1,
-        question='The labels are "a cat", "a dog" and "a bus"; the folder holds pictures of soup. What will the softmax '
+        question='The labels are "a cat", "a dog" and "a bus"; the folder holds only soup. What will the softmax '
         "over the labels do?",
         options={
             "a": "Give every label a probability near zero.",
@@ -47,7 +47,7 @@ EXERCISES = (
         explains={
             "a": "Each row of a softmax sums to one; near zero everywhere is what SigLIP's sigmoids can say.",
             "b": "A softmax has no notion of fitting: it takes any logits.",
-            "c": "Only differences between the labels count. Times a scale of about 100, a small difference in cosine is "
+            "c": "Only differences between the labels count. Times about 100, a small difference in cosine is "
             "enough for a confident wrong label; a threshold on the cosine, a label for the rest, or a sigmoid helps.",
             "d": "That would need three equal cosines; with a scale of about 100 the smallest difference tips it.",
         },
@@ -58,15 +58,15 @@ EXERCISES = (
         title="Two models disagree",
         level="I",
         minutes=10,
-        question="Your two models disagree on a pair: what does each look at, and whom would you believe for (a) tagging "
-        "and (b) finding duplicates?",
+        question="Your two models disagree on a pair: what does each look at, and whom would you believe for (a) "
+        "tagging and (b) finding duplicates?",
         rubric={
             "what each sees": "CLIP: what a caption would name; DINOv2: appearance, parts, texture and layout.",
             "tagging": "CLIP for tags, with a reason and a case in which it is wrong.",
             "duplicates": "DINOv2 for duplicates, with a reason and a case in which it is wrong.",
         },
-        model_answer="CLIP was trained to match images with captions, so its embedding keeps what people name and lets go "
-        "of the rest; DINOv2 was trained on images alone to agree between crops of one image, so its embedding keeps "
+        model_answer="CLIP was trained to match images with captions, so its embedding keeps what people name, not "
+        "the rest; DINOv2 was trained on images alone to agree between crops of one image, so its embedding keeps "
         "appearance: parts, texture, pose, layout. Same label with low DINOv2 similarity is one concept that looks "
         "different (a drawn cat and a photographed one); different labels with high similarity is one appearance "
         "with two names (a wolf and a husky). (a) For tags I believe CLIP, since a tag is a name, but I check fine "

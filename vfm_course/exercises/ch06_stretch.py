@@ -19,7 +19,7 @@ def check_siglip(answer, draw):
     images = draw.normal(4, 6) * draw.uniform(4, 1, low=0.5, high=3.0)
     texts = draw.normal(3, 6) * draw.uniform(3, 1, low=0.5, high=3.0)
     want = torch.sigmoid(5.0 * _unit(images) @ _unit(texts).T - 1.5)
-    expect_close(answer(images, texts, 5.0, -1.5), want, "The scores (images, labels)")
+    expect_close(answer(images, texts, 5.0, -1.5), want, "The matrix of scores (images, labels)")
 
 
 def siglip_softmax(image_embeds, text_embeds, logit_scale, logit_bias):
@@ -94,7 +94,7 @@ def check_index(answer, draw):
     assignment = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])[draw.permutation(10)]
     vectors = _unit(axes[assignment] + draw.uniform(10, 4, low=0.0, high=0.4))
     queries = _unit(axes + 0.5 * axes.roll(-1, 0) + 0.1 * draw.uniform(3, 4))
-    for k, n_probe in ((3, 2), (5, 1)):
+    for k, n_probe in ((5, 2), (5, 1)):
         got = answer(queries, vectors, k, n_probe, axes, assignment)
         expect_shape(got, (3, k), "The result")
         want = _by_hand(queries, vectors, k, n_probe, axes, assignment)
@@ -154,9 +154,7 @@ EXERCISES = (
         reference=_REFERENCE + "siglip_scores",
         check=check_siglip,
         mistakes=(
-            Mistake(
-                siglip_softmax, "The labels compete in a softmax; SigLIP scores each label by a sigmoid of its own."
-            ),
+            Mistake(siglip_softmax, "The labels compete in a softmax; SigLIP scores each label alone."),
             Mistake(siglip_no_bias, "The bias is missing: without it most pairs look like matches."),
             Mistake(siglip_minus_bias, "The bias was subtracted; it is (already negative and) added."),
             Mistake(siglip_bias_first, "The bias was added before the scale, so it was scaled too."),

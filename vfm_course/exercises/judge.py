@@ -127,9 +127,7 @@ def expect_equal(got: Any, want: Any, what: str) -> None:
     """Fails unless `got` is exactly `want`: same type (list, tuple, str, int … or tensor) and same value."""
     if isinstance(want, torch.Tensor):
         expect_shape(got, tuple(want.shape), what)
-        if want.is_floating_point() != got.is_floating_point() or (want.dtype is torch.bool) != (
-            got.dtype is torch.bool
-        ):
+        if _family(want) != _family(got):
             wanted = str(want.dtype).removeprefix("torch.")
             raise CheckFailed(f"{what} should be a tensor of type {wanted}; it is {describe(got)}.")
         wrong = got != want
@@ -145,6 +143,12 @@ def expect_equal(got: Any, want: Any, what: str) -> None:
         raise CheckFailed(f"{what} {counts}: {describe(got)}.")
     if not _same(got, want):
         raise CheckFailed(f"{what} is not right: expected {describe(want)}, got {describe(got)}.")
+
+
+def _family(tensor: torch.Tensor) -> str:
+    if tensor.dtype is torch.bool:
+        return "bool"
+    return "float" if tensor.is_floating_point() else "int"
 
 
 def _same(got: Any, want: Any) -> bool:

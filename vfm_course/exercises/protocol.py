@@ -1,7 +1,7 @@
 """How values travel between the checker and the learner's process: JSON lines, arrays as raw bytes, never pickle.
 
-`encode` copies a value into plain JSON; whatever a subclass or a lying `__eq__` would say is left behind, since only raw
-bytes and plain containers travel. `decode` is strict: an unknown tag, a wrong length or a wrong type is an error.
+`encode` copies a value into plain JSON; whatever a subclass or a lying `__eq__` would say is left behind, since only
+raw bytes and plain containers travel. `decode` is strict: an unknown tag, a wrong length or a wrong type is an error.
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ class Notebook:
     def stand_in(self) -> types.ModuleType:
         """A `vfm_course.exercises` that records and shows nothing."""
         module = types.ModuleType("vfm_course.exercises")
+        module.__path__ = []  # a package, so that its submodules are looked for, and refused
         module.exercise, module.choice, module.written = self.exercise, self.choice, self.written
         for name in ("hint", "solution", "progress", "assess"):
             setattr(module, name, lambda *args, **kwargs: None)
@@ -129,6 +130,8 @@ class Server:
             message = from_line(line)
             if message["do"] == "load":
                 self._send(self._load(message["cells"]))
+            elif message["id"] not in self._notebook.benches:
+                self._send({"todo": True})  # no cell decorates this exercise
             else:
                 self._send(self._notebook.benches[message["id"]].serve(message["request"], self._ask))
 
