@@ -181,7 +181,8 @@ def test_questions(capsys):
     with pytest.raises(UserError, match="its options: a, b, c, d"):
         choice("6.q1", "z")
     written("6.w1")
-    assert "whom would you believe" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "whom would you believe" in said and "CLIP for tags" not in said
     written("6.w1", "CLIP sees names.")
     assert "3 words taken" in capsys.readouterr().out
     assess("6.w1", {"tagging": 1, "duplicates": 0})

@@ -43,8 +43,9 @@ def written(question_id: str, text: str = "", self_points: Mapping[str, int] | N
     entry = registry.find(question_id, Written)
     rubric = [f"{key}: {criterion}" for key, criterion in entry.rubric.items()]
     if not str(text).strip():
-        call = f'Answer with `written("{entry.id}", "your text")`. One point each for:'
-        show.box("info", f"{entry.id} {entry.title}", [entry.question, call, *rubric])
+        # Only the names of the criteria: their text would give the answer away.
+        lines = [entry.question, f"One point each for: {', '.join(entry.rubric)}."]
+        show.box("info", f"{entry.id} {entry.title}", [*lines, f'`written("{entry.id}", "your text")` answers.'])
         return
     if self_points is not None:
         assess(question_id, self_points)
