@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -26,9 +27,7 @@ def test_help_loads_nothing_heavy():
     code = "import sys; from vfm_course.cli import app; print({'torch', 'transformers', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "set()", done.stderr
-    begin = time.perf_counter()
     assert command("--help").returncode == 0
-    assert time.perf_counter() - begin < 3  # 0.2 s on a quiet machine; the import above is the real proof
 
 
 def test_version():
@@ -50,15 +49,6 @@ def test_version():
 def test_bad_input_gets_a_sentence_and_status_2(arguments, part):
     done = command(*arguments)
     assert done.returncode == 2 and part in done.stderr and "Traceback" not in done.stderr
-
-
-def test_a_busy_port_is_named():
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = str(server.getsockname()[1])
-        done = command("start", "--no-browser", "--port", port)
-    assert done.returncode == 2 and port in done.stderr and "Traceback" not in done.stderr
 
 
 def test_doctor_report():
@@ -101,7 +91,7 @@ def test_checkpoint_faults_are_found(tmp_path):
 
 def test_network_check_never_hangs(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    monkeypatch.setattr(checks.socket, "create_connection", lambda *a, **k: time.sleep(30))
+    monkeypatch.setattr(checks.socket, "create_connection", lambda *a, **k: threading.Event().wait())
     begin = time.perf_counter()
     assert checks.network(limit=0.2).state == "note"
     assert time.perf_counter() - begin < 5

@@ -125,6 +125,15 @@ def test_unknown_ids_are_sentences():
         progress("77")
 
 
+def test_a_users_mistake_shows_one_sentence_in_a_notebook():
+    code = "from vfm_course.exercises import hint; hint('6.22')"
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--colors=NoColor", "-c", code], capture_output=True, text=True
+    )
+    said = done.stdout + done.stderr
+    assert "There is no exercise 6.22" in said and "Traceback" not in said and "registry.py" not in said
+
+
 def endless(x):
     while True:
         pass

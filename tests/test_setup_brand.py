@@ -92,7 +92,10 @@ def test_a_broken_notebook_is_named(clone):
 
 def test_every_notebook_has_the_current_set_up_cell():
     wanted = setup_cell.cell(*brand.read_home(ROOT))
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    if not notebooks:
+        pytest.skip("the course has no notebook yet")
+    for path in notebooks:
         code = [one for one in json.loads(path.read_text(encoding="utf-8"))["cells"] if one["cell_type"] == "code"]
         assert code and "".join(code[0]["source"]) == wanted, f"{path.name}: run `vfm-course brand`"
 

@@ -125,6 +125,16 @@ def test_defects_show():
         assert np.array_equal(damaged.image, whole.image) == (damaged.main.defect == "intact")
 
 
+def test_a_fixed_concept_has_the_defect_that_is_drawn():
+    world, plain = World(9, 64, defects=True, difficulty=0), World(9, 64, difficulty=0)
+    parcels = [world.scene(index, concept="parcel") for index in range(40)]
+    assert {scene.main.defect for scene in parcels} == set(DEFECTS)
+    for index, scene in enumerate(parcels):
+        same = np.array_equal(scene.image, plain.scene(index, concept="parcel").image)
+        assert same == (scene.main.defect == "intact")
+    assert all(world.scene(index, concept="cat").main.defect is None for index in range(40))
+
+
 @pytest.mark.parametrize("arguments", [{"size": 8}, {"objects": 0}, {"objects": (3, 2)}, {"concepts": ("unicorn",)}])
 def test_impossible_worlds_are_refused_in_words(arguments):
     with pytest.raises(UserError):

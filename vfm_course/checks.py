@@ -71,9 +71,9 @@ def memory() -> Finding:
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     except (AttributeError, ValueError, OSError):
-        return Finding("Memory", NOTE, "not known on this system", "4 GiB are enough")
+        return Finding("Memory", NOTE, "not known on this system")
     if total < 3.5:
-        return Finding("Memory", NOTE, f"{total:.1f} GiB", "close other programs: 4 GiB are comfortable")
+        return Finding("Memory", NOTE, f"{total:.1f} GiB", "little: close other programs before you start")
     return Finding("Memory", GOOD, f"{total:.1f} GiB")
 
 

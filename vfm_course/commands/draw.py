@@ -1,5 +1,6 @@
 """`vfm-course draw`: scenes of the drawn world as picture files."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,18 @@ import typer
 
 from vfm_course.errors import UserError
 
-MARKER = b"vfm_course drawn world"
+MARKER = b"vfm_course drawn world"  # tells the toolkit that a picture is drawn and not a photograph
+
+
+def is_drawn(path: Path) -> bool:
+    """Whether a file is a picture that this command wrote."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get("comment") == MARKER
+    except OSError:
+        return False
 
 
 def draw(
@@ -18,16 +30,26 @@ def draw(
 ) -> None:
     """Draw scenes, each concept in turn, named like a person's folder: cat_01.jpg, cat_02.jpg …"""
     from PIL import Image
+    from rich.console import Console
+    from rich.progress import track
 
     from vfm_course.world import CONCEPTS, World
 
+    concepts = [CONCEPTS[index % len(CONCEPTS)] for index in range(number)]
+    paths = [folder / f"{concept}_{index // len(CONCEPTS) + 1:02d}.jpg" for index, concept in enumerate(concepts)]
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a folder for the pictures.")
-    folder.mkdir(parents=True, exist_ok=True)
+    foreign = next((path for path in paths if path.exists() and not is_drawn(path)), None)
+    if foreign:
+        raise UserError(f"{foreign} is there already and was not drawn by this command: name another folder.")
+    # Half the course's difficulty: these are looked at by people, at a larger size.
     world = World(seed, size, difficulty=0.5)
-    for index in range(number):
-        concept = CONCEPTS[index % len(CONCEPTS)]
-        path = folder / f"{concept}_{index // len(CONCEPTS) + 1:02d}.jpg"
-        # The comment tells the toolkit that a picture is drawn and not a photograph.
-        Image.fromarray(world.scene(index, concept=concept).image).save(path, quality=90, comment=MARKER)
+    progress = {"console": Console(stderr=True), "disable": not sys.stderr.isatty(), "transient": True}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for index in track(range(number), "Drawing", **progress):
+            image = Image.fromarray(world.scene(index, concept=concepts[index]).image)
+            image.save(paths[index], quality=90, comment=MARKER)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror or error}.") from None
     typer.echo(f"{number} pictures of {size} px in {folder}")

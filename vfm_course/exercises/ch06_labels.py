@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.nn.functional import normalize
 
 from vfm_course.exercises.judge import expect_close, expect_equal, expect_true
 from vfm_course.exercises.record import Exercise, Mistake
@@ -40,22 +41,18 @@ def check_zero_shot(answer, draw):
     images = draw.normal(4, 6) * draw.uniform(4, 1, low=0.5, high=3.0)
     texts = draw.normal(3, 6) * draw.uniform(3, 1, low=0.5, high=3.0)
     scale = 2.0
-    cosine = images / images.norm(dim=1, keepdim=True) @ (texts / texts.norm(dim=1, keepdim=True)).T
+    cosine = normalize(images) @ normalize(texts).T
     expect_close(
         answer(images, texts, scale), (scale * cosine).softmax(dim=1), "The matrix of probabilities (images, labels)"
     )
 
 
-def _unit(rows):
-    return rows / rows.norm(dim=1, keepdim=True)
-
-
 def zero_shot_over_images(image_embeds, text_embeds, logit_scale):
-    return (logit_scale * _unit(image_embeds) @ _unit(text_embeds).T).softmax(dim=0)
+    return (logit_scale * normalize(image_embeds) @ normalize(text_embeds).T).softmax(dim=0)
 
 
 def zero_shot_no_scale(image_embeds, text_embeds, logit_scale):
-    return (_unit(image_embeds) @ _unit(text_embeds).T).softmax(dim=1)
+    return (normalize(image_embeds) @ normalize(text_embeds).T).softmax(dim=1)
 
 
 def zero_shot_not_unit(image_embeds, text_embeds, logit_scale):
@@ -63,20 +60,20 @@ def zero_shot_not_unit(image_embeds, text_embeds, logit_scale):
 
 
 def zero_shot_divided(image_embeds, text_embeds, logit_scale):
-    return (_unit(image_embeds) @ _unit(text_embeds).T / logit_scale).softmax(dim=1)
+    return (normalize(image_embeds) @ normalize(text_embeds).T / logit_scale).softmax(dim=1)
 
 
 def zero_shot_exponent(image_embeds, text_embeds, logit_scale):
     scale = torch.as_tensor(logit_scale).exp()
-    return (scale * _unit(image_embeds) @ _unit(text_embeds).T).softmax(dim=1)
+    return (scale * normalize(image_embeds) @ normalize(text_embeds).T).softmax(dim=1)
 
 
 def zero_shot_sigmoid(image_embeds, text_embeds, logit_scale):
-    return (logit_scale * _unit(image_embeds) @ _unit(text_embeds).T).sigmoid()
+    return (logit_scale * normalize(image_embeds) @ normalize(text_embeds).T).sigmoid()
 
 
 def zero_shot_logits(image_embeds, text_embeds, logit_scale):
-    return logit_scale * _unit(image_embeds) @ _unit(text_embeds).T
+    return logit_scale * normalize(image_embeds) @ normalize(text_embeds).T
 
 
 # 6.8 ---------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.nn.functional import normalize
 
 from vfm_course.exercises.judge import expect_close, expect_equal, expect_shape
 from vfm_course.exercises.record import Exercise, Mistake
@@ -10,32 +11,28 @@ from vfm_course.exercises.record import Exercise, Mistake
 _REFERENCE = "vfm_course.solutions.ch06_toolkit:"
 
 
-def _unit(rows):
-    return rows / rows.norm(dim=1, keepdim=True)
-
-
 # 6.10 --------------------------------------------------------------------------------------------------------------
 def check_siglip(answer, draw):
     images = draw.normal(4, 6) * draw.uniform(4, 1, low=0.5, high=3.0)
     texts = draw.normal(3, 6) * draw.uniform(3, 1, low=0.5, high=3.0)
-    want = torch.sigmoid(5.0 * _unit(images) @ _unit(texts).T - 1.5)
+    want = torch.sigmoid(5.0 * normalize(images) @ normalize(texts).T - 1.5)
     expect_close(answer(images, texts, 5.0, -1.5), want, "The matrix of scores (images, labels)")
 
 
 def siglip_softmax(image_embeds, text_embeds, logit_scale, logit_bias):
-    return (logit_scale * _unit(image_embeds) @ _unit(text_embeds).T + logit_bias).softmax(dim=1)
+    return (logit_scale * normalize(image_embeds) @ normalize(text_embeds).T + logit_bias).softmax(dim=1)
 
 
 def siglip_no_bias(image_embeds, text_embeds, logit_scale, logit_bias):
-    return torch.sigmoid(logit_scale * _unit(image_embeds) @ _unit(text_embeds).T)
+    return torch.sigmoid(logit_scale * normalize(image_embeds) @ normalize(text_embeds).T)
 
 
 def siglip_minus_bias(image_embeds, text_embeds, logit_scale, logit_bias):
-    return torch.sigmoid(logit_scale * _unit(image_embeds) @ _unit(text_embeds).T - logit_bias)
+    return torch.sigmoid(logit_scale * normalize(image_embeds) @ normalize(text_embeds).T - logit_bias)
 
 
 def siglip_bias_first(image_embeds, text_embeds, logit_scale, logit_bias):
-    return torch.sigmoid(logit_scale * (_unit(image_embeds) @ _unit(text_embeds).T + logit_bias))
+    return torch.sigmoid(logit_scale * (normalize(image_embeds) @ normalize(text_embeds).T + logit_bias))
 
 
 def siglip_not_unit(image_embeds, text_embeds, logit_scale, logit_bias):
@@ -92,8 +89,8 @@ def check_index(answer, draw):
     # Three cells around three axes: the queries lie near the axes 0, 1 and 2, with the next axis second.
     axes = torch.eye(4)[:3]
     assignment = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])[draw.permutation(10)]
-    vectors = _unit(axes[assignment] + draw.uniform(10, 4, low=0.0, high=0.4))
-    queries = _unit(axes + 0.5 * axes.roll(-1, 0) + 0.1 * draw.uniform(3, 4))
+    vectors = normalize(axes[assignment] + draw.uniform(10, 4, low=0.0, high=0.4))
+    queries = normalize(axes + 0.5 * axes.roll(-1, 0) + 0.1 * draw.uniform(3, 4))
     for k, n_probe in ((5, 2), (5, 1)):
         got = answer(queries, vectors, k, n_probe, axes, assignment)
         expect_shape(got, (3, k), "The result")

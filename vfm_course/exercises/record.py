@@ -19,21 +19,27 @@ class Mistake:
     says: str
 
 
-@dataclass(frozen=True)
-class Exercise:
-    """A coding exercise: a function or a class that the learner writes in one cell.
-
-    `reference` is "module:attribute" and is imported only when somebody needs it. `check(answer, draw)` is written
-    once and runs in the notebook and out of process alike (see `answer.py`).
-    """
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What exercises and questions have in common. `level` is B, I or A (beginner, intermediate, advanced)."""
 
     id: str
     notebook: str
     title: str
     level: str
     minutes: int
+    hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exercise(Entry):
+    """A coding exercise: a function or a class that the learner writes in one cell.
+
+    `reference` is "module:attribute" and is imported only when somebody needs it. `check(answer, draw)` is written
+    once and runs in the notebook and out of process alike (see `answer.py`).
+    """
+
     points: int
-    hints: tuple[str, ...]
     reference: str
     check: Callable
     mistakes: tuple[Mistake, ...]
@@ -45,37 +51,25 @@ class Exercise:
         return getattr(importlib.import_module(module), attribute)
 
 
-@dataclass(frozen=True)
-class Choice:
+@dataclass(frozen=True, kw_only=True)
+class Choice(Entry):
     """A question with options; `explains` says for every option why it is right or wrong."""
 
-    id: str
-    notebook: str
-    title: str
-    level: str
-    minutes: int
     points: int
     question: str
     options: Mapping[str, str]
     right: str
     explains: Mapping[str, str]
-    hints: tuple[str, ...] = ()
     kind: str = field(default="choice", init=False)
 
 
-@dataclass(frozen=True)
-class Written:
+@dataclass(frozen=True, kw_only=True)
+class Written(Entry):
     """A question answered in words: `rubric` maps a key to its criterion, one point each."""
 
-    id: str
-    notebook: str
-    title: str
-    level: str
-    minutes: int
     question: str
     rubric: Mapping[str, str]
     model_answer: str
-    hints: tuple[str, ...] = ()
     kind: str = field(default="written", init=False)
 
     @property

@@ -10,9 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from vfm_course.errors import UserError
-from vfm_course.exercises.record import Choice, Exercise, Written
-
-Entry = Exercise | Choice | Written
+from vfm_course.exercises.record import Entry
 
 
 @cache

@@ -13,7 +13,6 @@ from vfm_course.exercises.answer import Answer, LocalTransport
 from vfm_course.exercises.draw import Draw
 from vfm_course.exercises.failures import CheckFailed, LearnerError, NotAttempted, WorkerGone
 from vfm_course.exercises.judge import describe
-from vfm_course.exercises.limit import TimeUp
 from vfm_course.exercises.protocol import ProtocolError, decode
 from vfm_course.exercises.record import Exercise
 
@@ -109,6 +108,3 @@ def alike(a: Any, b: Any) -> bool:
 def time_up(seconds: float) -> Verdict:
     """The verdict on code that ran into the limit."""
     return Verdict(WRONG, f"Your code took longer than {seconds:g} seconds and was stopped: is a loop endless?")
-
-
-__all__ = ["RIGHT", "UNATTEMPTED", "WRONG", "TimeUp", "Verdict", "alike", "judge", "time_up"]

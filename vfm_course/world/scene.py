@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vfm_course.world.concepts import SUPERCLASS_OF
+
 STYLES = ("flat", "inked", "outlined", "grainy")
 
 
@@ -17,7 +19,6 @@ class SceneObject:
     """
 
     concept: str
-    superclass: str
     colour: str
     style: str
     centre: tuple[float, float]
@@ -29,6 +30,11 @@ class SceneObject:
     visible: float
     mask: np.ndarray = field(repr=False, compare=False)
     defect: str | None = None
+
+    @property
+    def superclass(self) -> str:
+        """The family of the concept: animal, vehicle, food, building or household."""
+        return SUPERCLASS_OF[self.concept]
 
 
 @dataclass(frozen=True)

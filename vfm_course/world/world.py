@@ -8,7 +8,7 @@ from PIL import Image
 
 from vfm_course.errors import UserError
 from vfm_course.world import render
-from vfm_course.world.concepts import CONCEPTS, DEFECTS, DRAWERS, SUPERCLASS_OF, parcel
+from vfm_course.world.concepts import CONCEPTS, DEFECTS, DRAWERS, parcel
 from vfm_course.world.palette import BACKGROUNDS, COLOURS, paint_background
 from vfm_course.world.scene import STYLES, Scene, SceneObject
 
@@ -67,6 +67,9 @@ class World:
             plans.append(self._plan(rng, number, plans))
         if concept is not None:
             plans[-1]["concept"] = concept
+        for plan in plans:
+            if plan["concept"] != "parcel":
+                plan["defect"] = None
 
         painted = np.clip(paint_background(background, size, rng), 0, 255).astype(np.uint8)
         big = (size * render.OVERSAMPLING,) * 2
@@ -83,7 +86,6 @@ class World:
             visible = mask & ~covered
             covered |= mask
             things.append(SceneObject(**plan, depth=depth, box=_box(visible), mask=visible,
-                                      superclass=SUPERCLASS_OF[plan["concept"]],
                                       visible=float(visible.sum() / max(1, mask.sum()))))  # fmt: skip
         return Scene(image, tuple(things), background, light, noise, index)
 
@@ -109,7 +111,7 @@ class World:
             "extent": extent,
             "angle": int(rng.integers(-20, 21) * self.difficulty),
             "flipped": bool(rng.random() < 0.5),
-            "defect": (defect if self.defects else "intact") if concept == "parcel" else None,
+            "defect": defect if self.defects else "intact",  # taken away again from what is no parcel
         }
 
     def _apart(self, x: float, y: float, extent: float, other: dict) -> bool:
@@ -121,7 +123,7 @@ class World:
         # A generator of its own for the shape: what is drawn must not shift the random numbers of what follows.
         shape_rng, grain_rng = rng.spawn(2)
         name = plan["concept"]
-        parts = parcel(shape_rng, plan["defect"] or "intact") if name == "parcel" else DRAWERS[name](shape_rng)
+        parts = parcel(shape_rng, plan["defect"]) if name == "parcel" else DRAWERS[name](shape_rng)
         over = render.OVERSAMPLING
         centre = (plan["centre"][0] * over, plan["centre"][1] * over)
         placed = render.place(parts, centre, plan["extent"] * canvas.width / 2, plan["angle"], plan["flipped"])
