@@ -7,7 +7,7 @@ import re
 import sys
 
 _COLOURS = {"right": "#2e7d32", "wrong": "#c62828", "not attempted": "#b26a00", "info": "#1565c0"}
-_MARKS = {"right": "✓", "wrong": "✗", "not attempted": "○", "info": "ⓘ"}
+_MARKS = {"right": "✓", "wrong": "✗", "not attempted": "○", "info": "•"}
 
 
 def in_notebook() -> bool:
@@ -43,7 +43,9 @@ def source(head: str, code: str) -> None:
         from pygments.formatters import HtmlFormatter
         from pygments.lexers import PythonLexer
 
-        coloured = highlight(code, PythonLexer(), HtmlFormatter(noclasses=True, style="default", nobackground=True))
+        # Some page styles give <pre> the page's own font.
+        style = {"noclasses": True, "style": "default", "nobackground": True, "prestyles": "font-family:monospace"}
+        coloured = highlight(code, PythonLexer(), HtmlFormatter(**style))
     except ImportError:
         coloured = f"<pre>{html.escape(code)}</pre>"
     ground = f'<div style="background:#fff;color:#222;padding:.3em .8em;overflow-x:auto">{coloured}</div>'
@@ -55,8 +57,11 @@ def table(head: str, columns: list[str], rows: list[list[str]], foot: list[str])
     widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
     plain = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
              for row in [columns, *rows]]  # fmt: skip
-    cells = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    heads = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
+    cells = "".join(
+        "<tr>" + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in row) + "</tr>"
+        for row in rows
+    )
+    heads = "".join(f'<th scope="col" style="text-align:left">{html.escape(column)}</th>' for column in columns)
     under = "".join(f"<div>{html.escape(line)}</div>" for line in foot)
     rich = f"<table><caption>{html.escape(head)}</caption><thead><tr>{heads}</tr></thead><tbody>{cells}</tbody></table>"
     show("\n".join([head, *plain, *foot]), rich + under)
