@@ -1,0 +1,54 @@
+"""DINOv2's losses (Oquab et al. 2023): DINO on the CLS token, iBOT on masked patches, KoLeo, Sinkhorn centring."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class PrototypeHead(nn.Module):
+    """Tokens (..., width) -> logits (..., prototypes): an MLP, a unit-length bottleneck, cosines with prototypes."""
+
+    def __init__(self, width: int, prototypes: int, hidden: int = 256, bottleneck: int = 64):
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, bottleneck)
+        )
+        self.prototypes = nn.Parameter(F.normalize(torch.randn(prototypes, bottleneck), dim=1))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return F.normalize(self.mlp(tokens), dim=-1) @ F.normalize(self.prototypes, dim=-1).T
+
+
+@torch.no_grad()
+def sinkhorn(logits: torch.Tensor, temperature: float, rounds: int = 3) -> torch.Tensor:
+    """Teacher logits (N, K) -> targets (N, K): rows sum to 1, and all prototypes are used equally often.
+
+    Without it one prototype may take every image, and the loss is solved by saying nothing (Caron et al. 2020).
+    """
+    scaled = logits / temperature
+    q = torch.exp(scaled - scaled.max())  # one common factor for all, which the first division takes away
+    for _ in range(rounds):
+        q = q / q.sum(dim=0, keepdim=True).clamp(min=1e-12)
+        q = q / q.sum(dim=1, keepdim=True).clamp(min=1e-12)
+    return q
+
+
+def distillation_loss(student_logits: torch.Tensor, targets: torch.Tensor, temperature: float = 0.1) -> torch.Tensor:
+    """Cross-entropy of the student's distribution against the teacher's: (N, K) and (N, K) -> scalar mean over N."""
+    return -(targets * F.log_softmax(student_logits / temperature, dim=-1)).sum(-1).mean()
+
+
+def koleo_loss(features: torch.Tensor) -> torch.Tensor:
+    """Minus the mean log distance to the nearest neighbour in the batch, (N, D) -> scalar: spreads the features out
+    (Sablayrolles et al. 2019)."""
+    unit = F.normalize(features, dim=1)
+    cosine = (unit @ unit.T).fill_diagonal_(-1)
+    distance = (unit - unit[cosine.argmax(dim=1)]).norm(dim=1)
+    return -(distance + 1e-6).log().mean()
+
+
+@torch.no_grad()
+def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """Each teacher weight moves towards the student's: momentum * teacher + (1 - momentum) * student."""
+    for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
+        slow.lerp_(fast, 1 - momentum)

@@ -1,0 +1,50 @@
+"""What CLIP and SigLIP share: a batch of views and captions, embedded by two towers."""
+
+import numpy as np
+import torch
+
+from vfm_course.pretraining import encoder
+from vfm_course.pretraining.scenes import CAPTIONS, scenes
+from vfm_course.pretraining.tokenizer import world_tokenizer
+from vfm_course.pretraining.trainer import Learner
+from vfm_course.pretraining.views import crop, normalise, recolour
+
+SCENES = 60_000
+
+
+class PairLearner(Learner):
+    """Image-text pairs; a subclass says which model and which loss."""
+
+    batch_size = 128
+    statistics: dict
+
+    def __init__(self, n_scenes: int = SCENES):
+        super().__init__()
+        self.tokenizer = world_tokenizer()
+        self.data = scenes(n_scenes, encoder.VIEW)
+        self.model = self.build_model()
+
+    def build_model(self) -> torch.nn.Module:
+        raise NotImplementedError
+
+    def pair_loss(self, image_embeds: torch.Tensor, text_embeds: torch.Tensor) -> torch.Tensor:
+        """(B, D), (B, D) -> scalar."""
+        raise NotImplementedError
+
+    def forward(self, generator: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
+        rows = torch.randint(len(self.data), (self.batch_size,), generator=generator).numpy()
+        size = encoder.LOW_SIZE if progress < encoder.LOW_SHARE else encoder.SIZE
+        views = crop(torch.from_numpy(self.data.images[rows]), size, (0.6, 1.0), generator)
+        # Only a little: captions name the colours.
+        pixels = normalise(recolour(views, 0.1, generator), self.statistics["image_mean"], self.statistics["image_std"])
+        which = torch.randint(CAPTIONS, (self.batch_size,), generator=generator).numpy()
+        tokens = torch.from_numpy(self.data.captions[rows, which].astype(np.int64))
+        images = self.model.get_image_features(pixel_values=pixels, interpolate_pos_encoding=True)
+        image_embeds = images.pooler_output
+        text_embeds = self.embed_text(tokens)
+        return {"loss": self.pair_loss(image_embeds, text_embeds)}
+
+    def embed_text(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Token numbers (B, 24) -> (B, D)."""
+        mask = (tokens != self.tokenizer.pad_token_id).long()
+        return self.model.get_text_features(input_ids=tokens, attention_mask=mask).pooler_output
