@@ -11,7 +11,7 @@ from vfm_course.errors import UserError
 
 def pretrain(
     recipe: Annotated[str, typer.Argument(help="dinov2, clip, siglip or sam.")],
-    quick: Annotated[bool, typer.Option(help="At most ten minutes on two cores, instead of the shipped length.")] = False,
+    quick: Annotated[bool, typer.Option(help="At most ten minutes on two cores.")] = False,
     images: Annotated[int, typer.Option(min=0, help="Images seen, if neither length suits.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for model and curve; in the cache if not given.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,

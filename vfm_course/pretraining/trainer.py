@@ -57,7 +57,9 @@ class Record:
     curve: list[dict] = field(default_factory=list)
 
 
-def train(recipe: Recipe, folder: Path, images: int, seed: int = 0, show: Callable[[Record], None] | None = None) -> Record:
+def train(
+    recipe: Recipe, folder: Path, images: int, seed: int = 0, show: Callable[[Record], None] | None = None
+) -> Record:
     """Trains for `images` images and saves the model into `folder`; continues where a killed run of the same length
     and seed stopped. The same seed gives the same losses on the same machine, interrupted or not.
 

@@ -55,4 +55,4 @@ class ClipLearner(PairLearner):
         CLIPProcessor(images, world_tokenizer()).save_pretrained(folder)
 
 
-RECIPE = Recipe("clip", ClipLearner, images=1_000_000, quick_images=100_000)
+RECIPE = Recipe("clip", ClipLearner, images=400_000, quick_images=100_000)

@@ -57,4 +57,4 @@ class SiglipLearner(PairLearner):
         SiglipProcessor(SiglipImageProcessor(size=size, **self.statistics), tokenizer).save_pretrained(folder)
 
 
-RECIPE = Recipe("siglip", SiglipLearner, images=1_000_000, quick_images=100_000)
+RECIPE = Recipe("siglip", SiglipLearner, images=400_000, quick_images=100_000)

@@ -1,0 +1,150 @@
+"""`load("clip")`: a model and its processor, from the pocket or from the hub by one and the same path."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vfm_course.errors import UserError
+from vfm_course.families.catalog import CATALOG, Checkpoint
+from vfm_course.paths import data_dir
+
+if TYPE_CHECKING:
+    import torch
+
+TIERS = ("pocket", "hub")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint ready to use: `model` in evaluation mode on `device`, `processor` for its inputs.
+
+    `revision` names the weights: the hub's commit, or the SHA-256 of the pocket's file. `known_words` are all words
+    that the tokenizer of a pocket model has, and None where any text can be read.
+    """
+
+    name: str
+    tier: str
+    model: Any
+    processor: Any
+    revision: str
+    device: str
+    known_words: frozenset[str] | None = None
+
+
+def chosen_tier(tier: str | None = None) -> str:
+    """The tier asked for, else the environment's `VFM_TIER`, else `pocket`.
+
+    Raises:
+        UserError: there is no such tier.
+    """
+    tier = tier or os.environ.get("VFM_TIER") or "pocket"
+    if tier not in TIERS:
+        raise UserError(f"There is no tier {tier!r}: choose pocket (offline, small) or hub (published checkpoints).")
+    return tier
+
+
+def load(name: str, tier: str | None = None, device: str | None = None, dtype: torch.dtype | None = None) -> Loaded:
+    """Loads a checkpoint by its short name.
+
+    Args:
+        name: dinov2, clip, siglip or sam.
+        tier: `pocket` (this course's small models) or `hub` (the published ones); `VFM_TIER` if not given.
+        device: where the model goes; a GPU if there is one.
+        dtype: float32 if not given, on every device: the pocket's files hold half precision.
+
+    Raises:
+        UserError: unknown name or tier; checkpoint missing or damaged; no network; licence not accepted.
+    """
+    if name not in CATALOG:
+        raise UserError(f"There is no checkpoint {name!r}: choose from {', '.join(CATALOG)}.")
+    tier = chosen_tier(tier)
+    import torch
+    import transformers
+
+    checkpoint = CATALOG[name]
+    where = pocket_folder(name) if tier == "pocket" else checkpoint.hub_id
+    pinned = {} if tier == "pocket" else {"revision": checkpoint.revision}
+    try:
+        processor = getattr(transformers, checkpoint.processor_class).from_pretrained(where, **pinned)
+        model = getattr(transformers, checkpoint.model_class).from_pretrained(
+            where, dtype=dtype or torch.float32, use_safetensors=True, **pinned
+        )
+    except Exception as error:  # hub, safetensors and tokenizers raise classes of their own beside OSError
+        raise UserError(_sentence(error, checkpoint, tier)) from error
+    device = device or default_device()
+    try:
+        model = model.eval().requires_grad_(False).to(device)
+    except RuntimeError as error:
+        first = str(error).splitlines()[0]
+        advice = "use device='cpu' or a smaller model"
+        raise UserError(f"{name} does not go onto {device!r} ({first}): {advice}.") from error
+    revision = checkpoint.revision if tier == "hub" else _digest(where / "model.safetensors")
+    words = _known_words(processor) if tier == "pocket" else None
+    return Loaded(name, tier, model, processor, revision, device, words)
+
+
+def default_device() -> str:
+    """`cuda`, `mps` or `cpu`, the first that is there."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def pocket_folder(name: str) -> Path:
+    """Where the pocket model lies.
+
+    Raises:
+        UserError: it is not there.
+    """
+    folder = data_dir() / "checkpoints" / name
+    if not (folder / "model.safetensors").is_file():
+        raise UserError(
+            f"The pocket checkpoint {name!r} is not in {folder.parent}: `vfm-course doctor` says what is missing."
+        )
+    return folder
+
+
+@cache
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _known_words(processor: Any) -> frozenset[str] | None:
+    tokenizer = getattr(processor, "tokenizer", None)
+    if tokenizer is None:
+        return None
+    return frozenset(tokenizer.get_vocab()) - frozenset(tokenizer.all_special_tokens)
+
+
+def _sentence(error: Exception, checkpoint: Checkpoint, tier: str) -> str:
+    """What a person can do about it. The hub's own errors stand somewhere in the chain of causes."""
+    if tier == "pocket":
+        return (
+            f"The pocket checkpoint {checkpoint.name!r} is damaged ({str(error).splitlines()[0]}): "
+            "restore it with `git checkout -- data`, or install the course again."
+        )
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    page = f"the page of {checkpoint.hub_id} on the hub"
+    status = next((getattr(e.response, "status_code", 0) for e in causes if isinstance(e, HfHubHTTPError)), 0)
+    if any(isinstance(e, GatedRepoError) for e in causes) or status in (401, 403):
+        return f"{checkpoint.hub_id} is gated: accept its licence on {page}, then log in with `hf auth login`."
+    if any(isinstance(e, RepositoryNotFoundError) for e in causes) or status == 404:
+        return f"{checkpoint.hub_id} at revision {checkpoint.revision[:8]} is not on the hub any more."
+    return (
+        f"{checkpoint.hub_id} could not be fetched from the hub and is not in its cache "
+        "(no network, or HF_HUB_OFFLINE is set): connect once, or use the pocket tier."
+    )
