@@ -8,19 +8,6 @@ import typer
 
 from vfm_course.errors import UserError
 
-MARKER = b"vfm_course drawn world"  # tells the toolkit that a picture is drawn and not a photograph
-
-
-def is_drawn(path: Path) -> bool:
-    """Whether a file is a picture that this command wrote."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            return picture.info.get("comment") == MARKER
-    except OSError:
-        return False
-
 
 def draw(
     folder: Annotated[Path, typer.Argument(help="Where the pictures go; made if missing.")],
@@ -34,6 +21,7 @@ def draw(
     from rich.progress import track
 
     from vfm_course.world import CONCEPTS, World
+    from vfm_course.world.marker import MARKER, is_drawn
 
     concepts = [CONCEPTS[index % len(CONCEPTS)] for index in range(number)]
     paths = [folder / f"{concept}_{index // len(CONCEPTS) + 1:02d}.jpg" for index, concept in enumerate(concepts)]

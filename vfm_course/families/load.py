@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from functools import cache
@@ -68,6 +69,9 @@ def load(name: str, tier: str | None = None, device: str | None = None, dtype: t
 
     checkpoint = CATALOG[name]
     where = pocket_folder(name) if tier == "pocket" else checkpoint.hub_id
+    quiet = transformers.utils.logging
+    shown = quiet.is_progress_bar_enabled()
+    quiet.disable_progress_bar()  # the bar for reading weights only; a download keeps the hub's own
     pinned = {} if tier == "pocket" else {"revision": checkpoint.revision}
     try:
         processor = getattr(transformers, checkpoint.processor_class).from_pretrained(where, **pinned)
@@ -76,6 +80,9 @@ def load(name: str, tier: str | None = None, device: str | None = None, dtype: t
         )
     except Exception as error:  # hub, safetensors and tokenizers raise classes of their own beside OSError
         raise UserError(_sentence(error, checkpoint, tier)) from error
+    finally:
+        if shown:
+            quiet.enable_progress_bar()
     device = device or default_device()
     try:
         model = model.eval().requires_grad_(False).to(device)
@@ -83,9 +90,8 @@ def load(name: str, tier: str | None = None, device: str | None = None, dtype: t
         first = str(error).splitlines()[0]
         advice = "use device='cpu' or a smaller model"
         raise UserError(f"{name} does not go onto {device!r} ({first}): {advice}.") from error
-    revision = checkpoint.revision if tier == "hub" else _digest(where / "model.safetensors")
-    words = _known_words(processor) if tier == "pocket" else None
-    return Loaded(name, tier, model, processor, revision, device, words)
+    words = pocket_words(name) if tier == "pocket" else None
+    return Loaded(name, tier, model, processor, revision_of(name, tier), device, words)
 
 
 def default_device() -> str:
@@ -117,11 +123,18 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _known_words(processor: Any) -> frozenset[str] | None:
-    tokenizer = getattr(processor, "tokenizer", None)
-    if tokenizer is None:
+def revision_of(name: str, tier: str) -> str:
+    """What `Loaded.revision` would be, without loading anything: good as part of a cache's key."""
+    return CATALOG[name].revision if tier == "hub" else _digest(pocket_folder(name) / "model.safetensors")
+
+
+def pocket_words(name: str) -> frozenset[str] | None:
+    """All words that a pocket model's tokenizer knows; None for a model that reads no text."""
+    path = pocket_folder(name) / "tokenizer.json"
+    if not path.is_file():
         return None
-    return frozenset(tokenizer.get_vocab()) - frozenset(tokenizer.all_special_tokens)
+    words = json.loads(path.read_text(encoding="utf-8"))["model"]["vocab"]
+    return frozenset(word for word in words if not word.startswith("<"))
 
 
 def _sentence(error: Exception, checkpoint: Checkpoint, tier: str) -> str:

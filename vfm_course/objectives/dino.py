@@ -6,12 +6,21 @@ from torch.nn import functional as F
 
 
 class PrototypeHead(nn.Module):
-    """Tokens (..., width) -> logits (..., prototypes): an MLP, a unit-length bottleneck, cosines with prototypes."""
+    """Tokens (N, width) -> logits (N, prototypes): an MLP, a unit-length bottleneck, cosines with prototypes.
+
+    The BatchNorm in front is what lets a small run begin at all: an untrained ViT gives nearly the same CLS token for
+    every picture, the teacher's targets are then all uniform, and uniform is what the student learns to answer.
+    """
 
     def __init__(self, width: int, prototypes: int, hidden: int = 256, bottleneck: int = 64):
         super().__init__()
         self.mlp = nn.Sequential(
-            nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, bottleneck)
+            nn.BatchNorm1d(width, affine=False),
+            nn.Linear(width, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, bottleneck),
         )
         self.prototypes = nn.Parameter(F.normalize(torch.randn(prototypes, bottleneck), dim=1))
 

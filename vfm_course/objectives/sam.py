@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 
 def focal_loss(logits: torch.Tensor, target: torch.Tensor, gamma: float = 2.0) -> torch.Tensor:
-    """Binary cross-entropy that all but ignores easy pixels (Lin et al. 2017), (..., H, W) -> (...) mean over pixels."""
+    """Binary cross-entropy that all but ignores easy pixels (Lin et al. 2017), (..., H, W) -> (...)."""
     cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     return ((1 - torch.exp(-cross_entropy)) ** gamma * cross_entropy).mean(dim=(-2, -1))
 

@@ -26,7 +26,7 @@ class Dinov2Learner(Learner):
 
     batch_size = 96
 
-    def __init__(self, prototypes: int = 512):
+    def __init__(self, prototypes: int = 256):
         super().__init__()
         self.data = scenes(SCENES, encoder.VIEW)
         config = Dinov2Config(

@@ -1,0 +1,1 @@
+"""Images in, embeddings out: reading, preprocessing, streaming, caching, search."""

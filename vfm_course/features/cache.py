@@ -1,0 +1,100 @@
+"""Embeddings kept between runs, by the file's content and the model's revision."""
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vfm_course.paths import cache_dir
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS vectors (model TEXT, item BLOB, vector BLOB, PRIMARY KEY (model, item)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, changed INTEGER, item BLOB, drawn INTEGER)
+  WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """What was found when a file of this size and time of change was last read."""
+
+    item: bytes
+    drawn: bool
+
+
+class VectorCache:
+    """A table of vectors in one SQLite file; every `put` is whole or not there, also after a kill.
+
+    A file that is no longer a database is moved aside and a new one begun: what it held can be computed again.
+    """
+
+    def __init__(self, path: Path | None = None):
+        self.path = path or cache_dir() / "embeddings.sqlite"
+        try:
+            self._connect()
+        except sqlite3.DatabaseError:
+            self.path.rename(self.path.with_name(f"{self.path.name}.damaged{int(time.time())}"))
+            self._connect()
+
+    def _connect(self) -> None:
+        self.database = sqlite3.connect(self.path, timeout=60)  # seconds to wait for another run's transaction
+        self.database.execute("PRAGMA journal_mode=WAL")
+        self.database.executescript(SCHEMA)
+
+    def get(self, model: str, item: bytes) -> np.ndarray | None:
+        """The vector, float32 (D,), or None."""
+        row = self.database.execute("SELECT vector FROM vectors WHERE model = ? AND item = ?", (model, item)).fetchone()
+        return None if row is None else np.frombuffer(row[0], dtype="<f4")
+
+    def put(self, model: str, rows: Iterable[tuple[bytes, np.ndarray]]) -> None:
+        """Stores vectors (D,) in one transaction."""
+        encoded = [(model, item, np.ascontiguousarray(vector, dtype="<f4").tobytes()) for item, vector in rows]
+        with self.database:
+            self.database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", encoded)
+
+    def known(self, path: Path) -> KnownFile | None:
+        """The file's content as last seen, or None when it is new or has changed since."""
+        try:
+            state = path.stat()
+        except OSError:
+            return None
+        row = self.database.execute(
+            "SELECT item, drawn FROM files WHERE path = ? AND size = ? AND changed = ?",
+            (_name(path), state.st_size, state.st_mtime_ns),
+        ).fetchone()
+        return None if row is None else KnownFile(row[0], bool(row[1]))
+
+    def remember(self, files: Iterable[tuple[Path, bytes, bool]]) -> None:
+        """Stores what `known` answers, for files that were read."""
+        rows = []
+        for path, item, drawn in files:
+            try:
+                state = path.stat()
+            except OSError:
+                continue
+            rows.append((_name(path), state.st_size, state.st_mtime_ns, item, drawn))
+        with self.database:
+            self.database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def content_key(path: Path) -> bytes:
+    """SHA-256 of a file's bytes. A renamed or copied file keeps its embeddings."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def text_key(text: str) -> bytes:
+    """SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _name(path: Path) -> str:
+    # File names need not be valid text on Linux, and SQLite takes nothing else.
+    return str(path.absolute()).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
