@@ -88,4 +88,4 @@ class Dinov2Learner(Learner):
         ).save_pretrained(folder)
 
 
-RECIPE = Recipe("dinov2", Dinov2Learner, images=300_000, quick_images=40_000, weight_decay=0.05, warm_up=0.1)
+RECIPE = Recipe("dinov2", Dinov2Learner, images=150_000, quick_images=40_000, weight_decay=0.05, warm_up=0.1)

@@ -1,0 +1,88 @@
+"""`vfm-course toolkit`: labels, neighbours and disagreements for a folder of pictures, without training."""
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vfm_course.errors import UserError
+
+
+class Model(str, Enum):  # noqa: UP042  (StrEnum shows its members differently in older typer)
+    """Which model reads the labels."""
+
+    clip = "clip"
+    siglip = "siglip"
+
+
+class Tier(str, Enum):  # noqa: UP042
+    """Whose weights."""
+
+    pocket = "pocket"
+    hub = "hub"
+
+
+def toolkit(
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures, subfolders included.")],
+    labels: Annotated[str, typer.Option(help='Separated by commas: "a dog, a cat, a car".')],
+    template: Annotated[str, typer.Option(help="The prompt; {} is where the label goes.")] = "a photo of {}",
+    model: Annotated[Model, typer.Option(help="CLIP chooses among the labels; SigLIP scores each.")] = Model.clip,
+    neighbors: Annotated[int, typer.Option(min=1, help="Neighbours for each picture.")] = 3,
+    tier: Annotated[Tier | None, typer.Option(help="The course's small models, or the published ones.")] = None,
+    masks: Annotated[bool, typer.Option("--masks", help="Overlay SAM's automatic masks in the page.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Write everything into this JSON file.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write one line a picture into this CSV file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write one self-contained page.")] = None,
+) -> None:
+    """Label a folder of pictures by CLIP or SigLIP, find look-alikes by DINOv2, and show where the two disagree."""
+    from vfm_course.toolkit import parse_labels, run
+    from vfm_course.toolkit_files import check_writable, write_csv, write_html, write_json
+
+    if masks and html is None:
+        raise UserError("--masks draws into the page: name it with --html FILE.")
+    chosen = parse_labels(labels, model.value)
+    check_writable([json, csv, html])
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("Embedding", total=None)
+        asked = tier.value if tier else None
+        report = run(
+            folder, chosen, template, model.value, neighbors, asked,
+            show=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+        overlays = {}
+        if masks:
+            from vfm_course.masks.automatic import overlay_rows
+
+            task = bar.add_task("Masks", total=len(report.rows))
+            overlays = overlay_rows(report.rows, report.tier, show=lambda: bar.advance(task))
+
+    for note in report.notes:
+        typer.echo(f"Note: {note}")
+    for row in report.rows:
+        typer.echo(row.line())
+    for title, pairs in (
+        ("Same label, yet unlike to DINOv2:", report.same_label_far),
+        ("Other label, yet alike to DINOv2:", report.other_label_near),
+    ):
+        typer.echo(f"\n{title}")
+        for pair in pairs:
+            one, other = (f'{n} "{label}"' for n, label in zip((pair.first, pair.second), pair.labels, strict=True))
+            typer.echo(f"  {one} and {other} ({pair.cosine:.2f})")
+        if not pairs:
+            typer.echo("  none")
+    for path, write in ((json, write_json), (csv, write_csv)):
+        if path:
+            write(report, path)
+    if html:
+        write_html(report, html, overlays)
+    written = [str(path) for path in (json, csv, html) if path]
+    if written:
+        typer.echo(f"\nWritten: {', '.join(written)}")

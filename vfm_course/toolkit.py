@@ -1,0 +1,219 @@
+"""The lab's finished artefact: a folder and labels in; labels, neighbours and disagreements of two models out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vfm_course.errors import UserError
+from vfm_course.families.load import chosen_tier, pocket_words
+from vfm_course.features.cache import VectorCache, text_key
+from vfm_course.features.encoders import Encoder
+from vfm_course.features.images import find_images
+from vfm_course.features.search import exact_neighbours, extreme_pairs
+from vfm_course.features.stream import embed_folder, open_cache
+
+PAIRS = 5  # disagreements listed each way
+TEMPLATE = "a photo of {}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture: its best label with the confidence, every label's score, its neighbours with their cosines."""
+
+    name: str
+    path: Path
+    label: str
+    confidence: float
+    scores: dict[str, float]
+    neighbours: list[tuple[str, float]]
+    drawn: bool
+
+    def line(self) -> str:
+        """`cat_03.jpg -> "a cat" (0.91); neighbors: cat_01.jpg, cat_07.jpg, cat_02.jpg`"""
+        from vfm_course.solutions.ch06_toolkit import report_line
+
+        return report_line(self.name, self.label, self.confidence, [name for name, _ in self.neighbours])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two pictures on which the models disagree, with DINOv2's cosine."""
+
+    first: str
+    second: str
+    labels: tuple[str, str]
+    cosine: float
+
+
+@dataclass
+class Report:
+    """All that the toolkit found. `notes` are the sentences to be read before the rest."""
+
+    folder: Path
+    model: str
+    tier: str
+    template: str
+    rows: list[Row]
+    same_label_far: list[Pair]
+    other_label_near: list[Pair]
+    skipped: list[tuple[str, str]]
+    notes: list[str] = field(default_factory=list)
+    computed: int = 0
+
+
+def parse_labels(text: str, model: str) -> list[str]:
+    """`"a dog, a cat"` -> its labels.
+
+    Raises:
+        UserError: no label, the same one twice, or a single one where the model must choose.
+    """
+    labels = [" ".join(part.split()) for part in text.split(",")]
+    labels = [label for label in labels if label]
+    if not labels:
+        raise UserError('No labels: give some, as in --labels "a dog, a cat, a car".')
+    twice = {label for label in labels if [other.lower() for other in labels].count(label.lower()) > 1}
+    if twice:
+        raise UserError(f"The label {sorted(twice)[0]!r} is there twice: give each label once.")
+    if len(labels) == 1 and model == "clip":
+        raise UserError(
+            f"With {labels[0]!r} alone there is nothing to choose from, and CLIP would be sure of it: "
+            "give two labels or more, or use --model siglip, which scores each label on its own."
+        )
+    return labels
+
+
+def run(
+    folder: Path,
+    labels: list[str],
+    template: str = TEMPLATE,
+    model: str = "clip",
+    neighbours: int = 3,
+    tier: str | None = None,
+    device: str | None = None,
+    cache: VectorCache | None = None,
+    show: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Labels every picture of a folder with CLIP or SigLIP and finds its neighbours with DINOv2; nothing is trained.
+
+    Args:
+        labels: as `parse_labels` gives them.
+        template: what a label is put into, at `{}`.
+        model: clip (probabilities over the labels) or siglip (each label's own probability).
+        show: called with (files done, files in all).
+
+    Raises:
+        UserError: no pictures, none readable, a bad template, or a checkpoint that is not to be had.
+    """
+    if template.count("{}") != 1:
+        raise UserError(f"The template {template!r} must hold {{}} once, where the label goes.")
+    paths = find_images(folder)
+    cache = cache or open_cache()
+    tier = chosen_tier(tier)
+    reader, looker = Encoder(model, tier, device), Encoder("dinov2", tier, device)
+    found = embed_folder(paths, [looker, reader], cache, show=show)
+    skipped = [(_name(path, folder), reason) for path, reason in found.skipped]
+    if not found.paths:
+        raise UserError(f"None of the {len(paths)} files in {str(folder)!r} could be used; {_listed(skipped)}.")
+
+    scores = label_scores(found.vectors[model], labels, template, reader, cache)
+    best = scores.argmax(axis=1)
+    names = [_name(path, folder) for path in found.paths]
+    indices, cosines = exact_neighbours(found.vectors["dinov2"], neighbours)
+    rows = [
+        Row(
+            name=names[i],
+            path=path,
+            label=labels[best[i]],
+            confidence=float(scores[i, best[i]]),
+            scores={label: float(score) for label, score in zip(labels, scores[i], strict=True)},
+            neighbours=[(names[j], float(c)) for j, c in zip(indices[i], cosines[i], strict=True)],
+            drawn=found.drawn[i],
+        )
+        for i, path in enumerate(found.paths)
+    ]
+    far, near = extreme_pairs(found.vectors["dinov2"], best, PAIRS)
+
+    def named(pairs: list[tuple[int, int, float]]) -> list[Pair]:
+        return [Pair(names[i], names[j], (labels[best[i]], labels[best[j]]), cosine) for i, j, cosine in pairs]
+
+    report = Report(folder, model, tier, template, rows, named(far), named(near), skipped, computed=found.computed)
+    report.notes = _notes(report, labels, neighbours)
+    return report
+
+
+def label_scores(
+    vectors: np.ndarray, labels: list[str], template: str, encoder: Encoder, cache: VectorCache
+) -> np.ndarray:
+    """Pictures (N, D) and L labels -> probabilities (N, L): CLIP's sum to one over the labels, SigLIP's do not.
+
+    The prompts' embeddings are cached too: a second run with the same labels loads no model.
+    """
+    import torch
+
+    from vfm_course.solutions.ch06_toolkit import fill_template, siglip_scores, zero_shot_probabilities
+
+    prompts = fill_template(labels, template)
+    missing = [prompt for prompt in prompts if cache.get(encoder.key, text_key(prompt)) is None]
+    if missing:
+        cache.put(encoder.key, zip(map(text_key, missing), encoder.embed_texts(missing), strict=True))
+    constants = cache.get(encoder.key, b"logit scale and bias")
+    if constants is None:
+        constants = np.array(encoder.logit_scale_and_bias())
+        cache.put(encoder.key, [(b"logit scale and bias", constants)])
+    scale, bias = (float(value) for value in constants)
+    texts = torch.from_numpy(np.stack([cache.get(encoder.key, text_key(prompt)) for prompt in prompts]))
+    images = torch.from_numpy(vectors)
+    if encoder.name == "siglip":
+        return siglip_scores(images, texts, scale, bias).numpy()
+    return zero_shot_probabilities(images, texts, scale).numpy()
+
+
+def _notes(report: Report, labels: list[str], neighbours: int) -> list[str]:
+    notes = []
+    n, photos = len(report.rows), sum(not row.drawn for row in report.rows)
+    if report.tier == "pocket" and photos:
+        which = "These pictures are" if photos == n else f"{photos} of these {n} pictures are"
+        notes.append(
+            f"{which} not from the drawn world, and the pocket models know nothing else: labels and confidences mean "
+            "little there. For photographs use --tier hub."
+        )
+    if report.tier == "pocket":
+        notes += _unknown_words(labels, report.template, report.model)
+    if n <= neighbours:
+        notes.append(f"Only {n} usable picture{'s' * (n > 1)}: each has {n - 1} neighbours, not {neighbours}.")
+    if report.skipped:
+        notes.append(f"{len(report.skipped)} of {n + len(report.skipped)} files skipped; {_listed(report.skipped)}.")
+    return notes
+
+
+def _unknown_words(labels: list[str], template: str, model: str) -> list[str]:
+    """A sentence for what the pocket tokenizer cannot read, with all that it can."""
+    words = pocket_words(model)
+
+    def unknown(text: str) -> list[str]:
+        return [word for word in re.findall(r"\w+", text.lower()) if word not in words]
+
+    faults = [f"{', '.join(unknown(label))} (in {label!r})" for label in labels if unknown(label)]
+    if unknown(template.replace("{}", "")):
+        faults.append(f"{', '.join(unknown(template.replace('{}', '')))} (in the template)")
+    if not faults:
+        return []
+    return [
+        f"The pocket tokenizer does not know: {'; '.join(faults)}. What it cannot read it cannot score. "
+        f"It knows: {', '.join(sorted(words))}."
+    ]
+
+
+def _listed(skipped: list[tuple[str, str]], most: int = 10) -> str:
+    said = "; ".join(f"{name}: {reason}" for name, reason in skipped[:most])
+    return said + (f"; and {len(skipped) - most} more" if len(skipped) > most else "")
+
+
+def _name(path: Path, folder: Path) -> str:
+    # A name that is no valid text (old archives) is shown with marks in place of its odd bytes.
+    return path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")

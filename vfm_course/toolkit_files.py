@@ -1,0 +1,199 @@
+"""The toolkit's report as JSON, CSV and one self-contained web page; each file is written whole or not at all."""
+
+import base64
+import csv
+import html
+import io
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image
+
+from vfm_course.errors import UserError
+from vfm_course.features.images import Unreadable, read_picture
+from vfm_course.toolkit import Pair, Report, Row
+
+THUMBNAIL = 160  # pixels
+
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: #1c1c1c; }
+h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+.note { background: #fff4d6; border-left: 4px solid #d99a00; padding: .5rem .8rem; margin: .6rem 0; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }
+.card { border: 1px solid #d8d8d8; border-radius: 8px; padding: .7rem; break-inside: avoid; }
+.card > img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #f4f4f4; border-radius: 4px; }
+.name { font-size: .8rem; color: #555; overflow-wrap: anywhere; }
+.bar { background: #e6e6e6; border-radius: 3px; height: .5rem; } .bar div { background: #2a6fb0; height: 100%; border-radius: 3px; }
+.near { display: flex; gap: .3rem; margin-top: .5rem; } .near figure { margin: 0; width: 33%; font-size: .7rem; color: #555; }
+.near img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #f4f4f4; }
+.pair { display: inline-block; margin: 0 1.2rem 1rem 0; font-size: .8rem; max-width: 15rem; vertical-align: top; overflow-wrap: anywhere; }
+.pair img { width: 7rem; height: 7rem; object-fit: contain; background: #f4f4f4; }
+"""
+
+
+def check_writable(paths: Iterable[Path | None]) -> None:
+    """Before anything is computed: can the results be written?
+
+    Raises:
+        UserError: a folder is missing or cannot be written, or a name is a folder's.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise UserError(f"{str(path)!r} is a folder: name a file.")
+        if not path.absolute().parent.is_dir():
+            raise UserError(f"There is no folder {str(path.absolute().parent)!r} to write {path.name} into.")
+        if not os.access(path.absolute().parent, os.W_OK):
+            raise UserError(f"{str(path)!r} cannot be written there: no permission.")
+
+
+def write_json(report: Report, path: Path) -> None:
+    """Everything in the report, one object."""
+    rows = [
+        {
+            "file": row.name,
+            "label": row.label,
+            "confidence": row.confidence,
+            "scores": row.scores,
+            "neighbors": [{"file": name, "cosine": cosine} for name, cosine in row.neighbours],
+            "drawn_world": row.drawn,
+        }
+        for row in report.rows
+    ]
+    pairs = {
+        "same_label_low_similarity": [_pair(pair) for pair in report.same_label_far],
+        "other_label_high_similarity": [_pair(pair) for pair in report.other_label_near],
+    }
+    content = {
+        "folder": str(report.folder),
+        "model": report.model,
+        "tier": report.tier,
+        "template": report.template,
+        "notes": report.notes,
+        "images": rows,
+        "disagreements": pairs,
+        "skipped": [{"file": name, "reason": reason} for name, reason in report.skipped],
+    }
+    _write(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_csv(report: Report, path: Path) -> None:
+    """One line a picture: file, label, confidence, a column for each label's score, the neighbours."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    labels = list(report.rows[0].scores)
+    most = max(len(row.neighbours) for row in report.rows)
+    scores = [f"score {label}" for label in labels]
+    writer.writerow(["file", "label", "confidence", *scores, *[f"neighbor {i + 1}" for i in range(most)]])
+    for row in report.rows:
+        numbers = [f"{row.scores[label]:.4f}" for label in labels]
+        near = [name for name, _ in row.neighbours]
+        writer.writerow([row.name, row.label, f"{row.confidence:.4f}", *numbers, *near])
+    _write(path, text.getvalue())
+
+
+def write_html(report: Report, path: Path, overlays: dict[str, Image.Image] | None = None) -> None:
+    """One page without any other file: thumbnails, labels, neighbours, disagreements.
+
+    Each thumbnail is in the page once, however often it is shown.
+
+    Args:
+        overlays: pictures to show in place of the plain ones, by file name (the masks).
+    """
+    numbers = {row.name: number for number, row in enumerate(report.rows)}
+    overlays = overlays or {}
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("w", encoding="utf-8", errors="replace") as page:
+            page.write(_head(report))
+            page.writelines(
+                f".i{number} {{ content: url({_thumbnail(row, overlays.get(row.name))}); }}\n"
+                for number, row in enumerate(report.rows)
+            )
+            page.write("</style>\n" + _top(report))
+            page.writelines(_card(row, numbers) for row in report.rows)
+            page.write("</div>\n" + _disagreements(report, numbers) + "</body></html>\n")
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"{str(path)!r} cannot be written: {error.strerror or error}.") from None
+
+
+def _pair(pair: Pair) -> dict:
+    return {"files": [pair.first, pair.second], "labels": list(pair.labels), "cosine": pair.cosine}
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(text, encoding="utf-8", errors="replace", newline="")
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"{str(path)!r} cannot be written: {error.strerror or error}.") from None
+
+
+def _thumbnail(row: Row, overlay: Image.Image | None) -> str:
+    try:
+        image = overlay or read_picture(row.path, THUMBNAIL).image
+    except Unreadable:  # gone since it was embedded
+        image = Image.new("RGB", (THUMBNAIL, THUMBNAIL), "lightgrey")
+    image = image.copy()
+    image.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL) if overlay else (THUMBNAIL, THUMBNAIL))
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def _head(report: Report) -> str:
+    title = html.escape(f"Toolkit: {report.folder.name or report.folder}")
+    return f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n<style>{STYLE}'
+
+
+def _top(report: Report) -> str:
+    scores = "each label on its own" if report.model == "siglip" else "the labels share 1"
+    notes = "".join(f'<p class="note">{html.escape(note)}</p>\n' for note in report.notes)
+    return (
+        f"</head><body><h1>{len(report.rows)} pictures of {html.escape(report.folder.name or str(report.folder))}</h1>\n"
+        f"<p>Labels by {report.model} ({scores}), neighbours by dinov2, {report.tier} tier, prompt "
+        f"“{html.escape(report.template)}”. No label was used for training.</p>\n{notes}"
+        '<div class="grid">\n'
+    )
+
+
+def _image(name: str, numbers: dict[str, int]) -> str:
+    return f'<img class="i{numbers[name]}" alt="{html.escape(name)}" title="{html.escape(name)}">'
+
+
+def _card(row: Row, numbers: dict[str, int]) -> str:
+    bars = "".join(
+        f'<div class="name">{html.escape(label)} {score:.2f}</div>'
+        f'<div class="bar"><div style="width:{100 * score:.0f}%"></div></div>'
+        for label, score in sorted(row.scores.items(), key=lambda pair: -pair[1])[:3]
+    )
+    near = "".join(
+        f"<figure>{_image(name, numbers)}<figcaption>{cosine:.2f}</figcaption></figure>"
+        for name, cosine in row.neighbours[:3]
+    )
+    return (
+        f'<div class="card">{_image(row.name, numbers)}<div class="name">{html.escape(row.name)}</div>'
+        f"<b>{html.escape(row.label)}</b> {row.confidence:.2f}{bars}"
+        f'<div class="near">{near}</div></div>\n'
+    )
+
+
+def _disagreements(report: Report, numbers: dict[str, int]) -> str:
+    parts = []
+    for title, pairs in (
+        ("Same label, yet unlike to DINOv2", report.same_label_far),
+        ("Other label, yet alike to DINOv2", report.other_label_near),
+    ):
+        shown = "".join(
+            f'<div class="pair">{_image(pair.first, numbers)} {_image(pair.second, numbers)}<br>'
+            f"{html.escape(pair.first)} “{html.escape(pair.labels[0])}”, {html.escape(pair.second)} "
+            f"“{html.escape(pair.labels[1])}”, cosine {pair.cosine:.2f}</div>"
+            for pair in pairs
+        )
+        parts.append(f"<h2>{title}</h2>\n{shown or '<p>None.</p>'}\n")
+    return "".join(parts)
