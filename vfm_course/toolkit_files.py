@@ -25,10 +25,13 @@ h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top:
 .card { border: 1px solid #d8d8d8; border-radius: 8px; padding: .7rem; break-inside: avoid; }
 .card > img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #f4f4f4; border-radius: 4px; }
 .name { font-size: .8rem; color: #555; overflow-wrap: anywhere; }
-.bar { background: #e6e6e6; border-radius: 3px; height: .5rem; } .bar div { background: #2a6fb0; height: 100%; border-radius: 3px; }
-.near { display: flex; gap: .3rem; margin-top: .5rem; } .near figure { margin: 0; width: 33%; font-size: .7rem; color: #555; }
+.bar { background: #e6e6e6; border-radius: 3px; height: .5rem; }
+.bar div { background: #2a6fb0; height: 100%; border-radius: 3px; }
+.near { display: flex; gap: .3rem; margin-top: .5rem; }
+.near figure { margin: 0; width: 33%; font-size: .7rem; color: #555; }
 .near img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #f4f4f4; }
-.pair { display: inline-block; margin: 0 1.2rem 1rem 0; font-size: .8rem; max-width: 15rem; vertical-align: top; overflow-wrap: anywhere; }
+.pair { display: inline-block; margin: 0 1.2rem 1rem 0; font-size: .8rem; max-width: 15rem;
+  vertical-align: top; overflow-wrap: anywhere; }
 .pair img { width: 7rem; height: 7rem; object-fit: contain; background: #f4f4f4; }
 """
 
@@ -153,9 +156,10 @@ def _head(report: Report) -> str:
 
 def _top(report: Report) -> str:
     scores = "each label on its own" if report.model == "siglip" else "the labels share 1"
+    folder = html.escape(report.folder.name or str(report.folder))
     notes = "".join(f'<p class="note">{html.escape(note)}</p>\n' for note in report.notes)
     return (
-        f"</head><body><h1>{len(report.rows)} pictures of {html.escape(report.folder.name or str(report.folder))}</h1>\n"
+        f"</head><body><h1>{len(report.rows)} pictures of {folder}</h1>\n"
         f"<p>Labels by {report.model} ({scores}), neighbours by dinov2, {report.tier} tier, prompt "
         f"“{html.escape(report.template)}”. No label was used for training.</p>\n{notes}"
         '<div class="grid">\n'

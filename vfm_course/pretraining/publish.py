@@ -101,7 +101,8 @@ def main() -> None:
     sums = []
     for path in sorted(arguments.into.glob("*/*")):
         with path.open("rb") as file:
-            sums.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.relative_to(arguments.into).as_posix()}")
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        sums.append(f"{digest}  {path.relative_to(arguments.into).as_posix()}")
     (arguments.into / "SHA256SUMS").write_text("\n".join(sums) + "\n", encoding="utf-8")
 
 
