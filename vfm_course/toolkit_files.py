@@ -23,16 +23,15 @@ h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top:
 .note { background: #fff4d6; border-left: 4px solid #d99a00; padding: .5rem .8rem; margin: .6rem 0; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }
 .card { border: 1px solid #d8d8d8; border-radius: 8px; padding: .7rem; break-inside: avoid; }
-.card > img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #f4f4f4; border-radius: 4px; }
+.picture { display: inline-block; width: 100%; aspect-ratio: 1; background: #f4f4f4 center / contain no-repeat; }
 .name { font-size: .8rem; color: #555; overflow-wrap: anywhere; }
 .bar { background: #e6e6e6; border-radius: 3px; height: .5rem; }
 .bar div { background: #2a6fb0; height: 100%; border-radius: 3px; }
 .near { display: flex; gap: .3rem; margin-top: .5rem; }
 .near figure { margin: 0; width: 33%; font-size: .7rem; color: #555; }
-.near img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #f4f4f4; }
 .pair { display: inline-block; margin: 0 1.2rem 1rem 0; font-size: .8rem; max-width: 15rem;
   vertical-align: top; overflow-wrap: anywhere; }
-.pair img { width: 7rem; height: 7rem; object-fit: contain; background: #f4f4f4; }
+.pair .picture { width: 7rem; }
 """
 
 
@@ -113,7 +112,7 @@ def write_html(report: Report, path: Path, overlays: dict[str, Image.Image] | No
         with partial.open("w", encoding="utf-8", errors="replace") as page:
             page.write(_head(report))
             page.writelines(
-                f".i{number} {{ content: url({_thumbnail(row, overlays.get(row.name))}); }}\n"
+                f".i{number} {{ background-image: url({_thumbnail(row, overlays.get(row.name))}); }}\n"
                 for number, row in enumerate(report.rows)
             )
             page.write("</style>\n" + _top(report))
@@ -167,7 +166,8 @@ def _top(report: Report) -> str:
 
 
 def _image(name: str, numbers: dict[str, int]) -> str:
-    return f'<img class="i{numbers[name]}" alt="{html.escape(name)}" title="{html.escape(name)}">'
+    said = html.escape(name)
+    return f'<span class="picture i{numbers[name]}" role="img" aria-label="{said}" title="{said}"></span>'
 
 
 def _card(row: Row, numbers: dict[str, int]) -> str:
