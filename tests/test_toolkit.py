@@ -53,11 +53,13 @@ def test_odd_files_are_named_and_photographs_are_not_trusted(folder):
     (folder / "broken.jpg").write_bytes((folder / "cat_02.jpg").read_bytes()[:300])
     (folder / "text.bmp").write_text("no picture")
     Image.new("RGB", (40, 60), "red").save(folder / "photo.PNG")
-    done = toolkit(folder, labels="a cat, a zebra")
+    done = toolkit(folder, labels="a cat, a car, a zebra")
     assert done.returncode == 0, done.stderr
-    for sentence in ("1 of these 6 pictures are not", "--tier hub", "zebra (in 'a zebra')", "3 of 9 files skipped",
+    for sentence in ("1 of these 6 pictures are not", "--tier hub", "zebra (in 'a zebra', which is left out)",
+                     "3 of 9 files skipped",
                      "empty.png: empty", "text.bmp: not a picture", "broken.jpg: damaged"):  # fmt: skip
         assert sentence in done.stdout, sentence
+    assert '-> "a zebra"' not in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,7 @@ def test_odd_files_are_named_and_photographs_are_not_trusted(folder):
         ("a cat", [], "nothing to choose from"),
         ("a cat, A  cat", [], "twice"),
         (" , ", [], "No labels"),
+        ("a cat, a zebra", [], "Too few labels are left"),
         (LABELS, ["--template", "no place"], "must hold {} once"),
         (LABELS, ["--masks"], "--html FILE"),
         (LABELS, ["--json", "no/such/folder/x.json"], "There is no folder"),

@@ -114,6 +114,11 @@ def run(
     paths = find_images(folder)
     cache = cache or open_cache()
     tier = chosen_tier(tier)
+    unknown = _unknown_words([*labels, template.replace("{}", "")], model) if tier == "pocket" else {}
+    asked = labels
+    labels = [label for label in labels if label not in unknown]  # `<unknown>` would win now and then, and mean nothing
+    if len(labels) < (2 if model == "clip" else 1):
+        raise UserError(f"Too few labels are left to score. {_unknown_sentence(unknown, asked, model)}")
     reader, looker = Encoder(model, tier, device), Encoder("dinov2", tier, device)
     found = embed_folder(paths, [looker, reader], cache, show=show)
     skipped = [(_name(path, folder), reason) for path, reason in found.skipped]
@@ -142,7 +147,9 @@ def run(
         return [Pair(names[i], names[j], (labels[best[i]], labels[best[j]]), cosine) for i, j, cosine in pairs]
 
     report = Report(folder, model, tier, template, rows, named(far), named(near), skipped, computed=found.computed)
-    report.notes = _notes(report, labels, neighbours)
+    report.notes = _notes(report, neighbours)
+    if unknown:
+        report.notes.insert(0, _unknown_sentence(unknown, asked, model))
     return report
 
 
@@ -173,7 +180,7 @@ def label_scores(
     return zero_shot_probabilities(images, texts, scale).numpy()
 
 
-def _notes(report: Report, labels: list[str], neighbours: int) -> list[str]:
+def _notes(report: Report, neighbours: int) -> list[str]:
     notes = []
     n, photos = len(report.rows), sum(not row.drawn for row in report.rows)
     if report.tier == "pocket" and photos:
@@ -182,8 +189,6 @@ def _notes(report: Report, labels: list[str], neighbours: int) -> list[str]:
             f"{which} not from the drawn world, and the pocket models know nothing else: labels and confidences mean "
             "little there. For photographs use --tier hub."
         )
-    if report.tier == "pocket":
-        notes += _unknown_words(labels, report.template, report.model)
     if n <= neighbours:
         notes.append(f"Only {n} usable picture{'s' * (n > 1)}: each has {n - 1} neighbours, not {neighbours}.")
     if report.skipped:
@@ -191,22 +196,21 @@ def _notes(report: Report, labels: list[str], neighbours: int) -> list[str]:
     return notes
 
 
-def _unknown_words(labels: list[str], template: str, model: str) -> list[str]:
-    """A sentence for what the pocket tokenizer cannot read, with all that it can."""
+def _unknown_words(texts: list[str], model: str) -> dict[str, list[str]]:
+    """The texts that the pocket tokenizer cannot read, each with the words in question."""
     words = pocket_words(model)
+    found = {text: [word for word in re.findall(r"\w+", text.lower()) if word not in words] for text in texts}
+    return {text: unknown for text, unknown in found.items() if unknown}
 
-    def unknown(text: str) -> list[str]:
-        return [word for word in re.findall(r"\w+", text.lower()) if word not in words]
 
-    faults = [f"{', '.join(unknown(label))} (in {label!r})" for label in labels if unknown(label)]
-    if unknown(template.replace("{}", "")):
-        faults.append(f"{', '.join(unknown(template.replace('{}', '')))} (in the template)")
-    if not faults:
-        return []
-    return [
-        f"The pocket tokenizer does not know: {'; '.join(faults)}. What it cannot read it cannot score. "
-        f"It knows: {', '.join(sorted(words))}."
+def _unknown_sentence(unknown: dict[str, list[str]], labels: list[str], model: str) -> str:
+    """What cannot be read and what became of it, with all the words that can."""
+    faults = [
+        f"{', '.join(words)} (in {text!r}, which is left out)" if text in labels else f"{', '.join(words)} (template)"
+        for text, words in unknown.items()
     ]
+    known = ", ".join(sorted(pocket_words(model)))
+    return f"The pocket tokenizer does not know: {'; '.join(faults)}. It knows: {known}."
 
 
 def _listed(skipped: list[tuple[str, str]], most: int = 10) -> str:
