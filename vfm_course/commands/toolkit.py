@@ -44,6 +44,12 @@ def toolkit(
         raise UserError("--masks draws into the page: name it with --html FILE.")
     chosen = parse_labels(labels, model.value)
     check_writable([json, csv, html])
+    asked = tier.value if tier else None
+    if masks:  # first, so that a missing SAM is said before the folder is worked through
+        from vfm_course.families import load
+        from vfm_course.masks.automatic import overlay_rows
+
+        sam = load("sam", asked)
 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -52,17 +58,14 @@ def toolkit(
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("Embedding", total=None)
-        asked = tier.value if tier else None
         report = run(
             folder, chosen, template, model.value, neighbors, asked,
             show=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
         overlays = {}
         if masks:
-            from vfm_course.masks.automatic import overlay_rows
-
             task = bar.add_task("Masks", total=len(report.rows))
-            overlays = overlay_rows(report.rows, report.tier, show=lambda: bar.advance(task))
+            overlays = overlay_rows(report.rows, sam, show=lambda: bar.advance(task))
 
     for note in report.notes:
         typer.echo(f"Note: {note}")

@@ -71,7 +71,8 @@ def load(name: str, tier: str | None = None, device: str | None = None, dtype: t
     where = pocket_folder(name) if tier == "pocket" else checkpoint.hub_id
     quiet = transformers.utils.logging
     shown = quiet.is_progress_bar_enabled()
-    quiet.disable_progress_bar()  # the bar for reading weights only; a download keeps the hub's own
+    if tier == "pocket":  # nothing to wait for; a download keeps its bar
+        quiet.disable_progress_bar()
     pinned = {} if tier == "pocket" else {"revision": checkpoint.revision}
     try:
         processor = getattr(transformers, checkpoint.processor_class).from_pretrained(where, **pinned)
@@ -111,9 +112,8 @@ def pocket_folder(name: str) -> Path:
     """
     folder = data_dir() / "checkpoints" / name
     if not (folder / "model.safetensors").is_file():
-        raise UserError(
-            f"The pocket checkpoint {name!r} is not in {folder.parent}: `vfm-course doctor` says what is missing."
-        )
+        there = ", ".join(sorted(path.parent.name for path in folder.parent.glob("*/model.safetensors"))) or "none"
+        raise UserError(f"There is no pocket checkpoint {name!r} in {folder.parent}, only these: {there}.")
     return folder
 
 

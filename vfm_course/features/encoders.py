@@ -38,7 +38,7 @@ class Encoder:
         """Model and processor, loaded at the first use."""
         return load(self.name, self.tier, self.device)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What the embeddings depend on beside the picture; known without loading the model."""
         return f"{self.name}/{self.tier}/{revision_of(self.name, self.tier)}/{PREPARATION}"

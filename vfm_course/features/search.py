@@ -1,10 +1,8 @@
-"""Nearest neighbours: exact in blocks, so that memory does not grow with the square of the folder, or by an index."""
+"""Nearest neighbours: exact in blocks, so that memory does not grow with the square of the folder."""
 
 from __future__ import annotations
 
 import numpy as np
-
-from vfm_course.errors import UserError
 
 BLOCK = 1024  # rows compared at once: 40 MB for ten thousand pictures
 
@@ -36,27 +34,6 @@ def exact_neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarra
         indices[rows] = np.take_along_axis(best, order, axis=1)
         cosines[rows] = np.take_along_axis(values, order, axis=1)
     return indices, cosines
-
-
-def index_neighbours(vectors: np.ndarray, k: int, cells: int, probe: int) -> tuple[np.ndarray, np.ndarray]:
-    """As `exact_neighbours`, by a faiss inverted-file index: only the `probe` nearest of `cells` cells are looked into.
-
-    Raises:
-        UserError: faiss is not installed.
-    """
-    try:
-        import faiss
-    except ImportError:
-        raise UserError("The index needs faiss: `pip install faiss-cpu`, or use exact_neighbours.") from None
-    n, width = vectors.shape
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, cells, faiss.METRIC_INNER_PRODUCT)
-    index.train(vectors)
-    index.add(vectors)
-    index.nprobe = probe
-    cosines, indices = index.search(vectors, k + 1)
-    others = indices != np.arange(n)[:, None]
-    others[others.all(axis=1), -1] = False  # an index may miss the row itself: then drop the last one
-    return indices[others].reshape(n, k), cosines[others].reshape(n, k)
 
 
 def extreme_pairs(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from vfm_course.families.load import Loaded, load
 from vfm_course.features.images import Unreadable, read_picture
 
 if TYPE_CHECKING:
     import torch
 
+    from vfm_course.families.load import Loaded
     from vfm_course.toolkit import Row
 
 GRID = 8  # clicks a side
@@ -74,9 +74,8 @@ def overlay(image: Image.Image, masks: torch.Tensor, alpha: float = 0.55) -> Ima
     return Image.fromarray(overlay_masks(pixels, masks, colours, alpha).round().to(torch.uint8).numpy())
 
 
-def overlay_rows(rows: list[Row], tier: str, show: Callable[[], None] | None = None) -> dict[str, Image.Image]:
+def overlay_rows(rows: list[Row], sam: Loaded, show: Callable[[], None] | None = None) -> dict[str, Image.Image]:
     """Small overlays for the toolkit's page, by file name."""
-    sam = load("sam", tier)
     pictures = {}
     for row in rows:
         try:

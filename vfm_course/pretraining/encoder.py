@@ -4,6 +4,15 @@ SIZE, PATCH = 64, 8  # pixels: 8 x 8 = 64 patches
 WIDTH, LAYERS, HEADS, MLP_RATIO = 128, 6, 4, 4  # 1.2 million parameters
 VIEW = 72  # stored scenes are a little larger than what the models see, so that crops need no enlarging
 
+VIT = {  # as CLIP's and SigLIP's configurations name it
+    "hidden_size": WIDTH,
+    "intermediate_size": WIDTH * MLP_RATIO,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "image_size": SIZE,
+    "patch_size": PATCH,
+}
+
 # Most of a run is at lower resolution, nearly twice as fast; the end is at the full one, as DINOv2's own training is.
 LOW_SIZE, LOW_SHARE = 48, 0.8
 

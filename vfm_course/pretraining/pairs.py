@@ -5,7 +5,7 @@ import torch
 
 from vfm_course.pretraining import encoder
 from vfm_course.pretraining.scenes import CAPTIONS, scenes
-from vfm_course.pretraining.tokenizer import world_tokenizer
+from vfm_course.pretraining.tokenizer import CONTEXT, world_tokenizer
 from vfm_course.pretraining.trainer import Learner
 from vfm_course.pretraining.views import crop, normalise, recolour
 
@@ -26,6 +26,19 @@ class PairLearner(Learner):
 
     def build_model(self) -> torch.nn.Module:
         raise NotImplementedError
+
+    def text_config(self) -> dict:
+        """A text encoder of two layers of width 64, for the world's vocabulary."""
+        ids = {name: getattr(self.tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+        return {
+            "vocab_size": len(self.tokenizer),
+            "hidden_size": 64,
+            "intermediate_size": 256,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "max_position_embeddings": CONTEXT,
+            **ids,
+        }
 
     def pair_loss(self, image_embeds: torch.Tensor, text_embeds: torch.Tensor) -> torch.Tensor:
         """(B, D), (B, D) -> scalar."""

@@ -66,8 +66,8 @@ A small `{CATALOG[name].model_class}` ({record["parameters"]:,} parameters) trai
 It knows drawn pictures of sixteen things and nothing else; on photographs its answers mean little.
 
 **Quick** means one run, one seed ({record["seed"]}), {record["images_seen"]:,} images seen in {record["minutes"]}
-minutes on one CPU core beside other work; the loss was still falling or the run was cut short. A longer run will
-replace it. Again: `vfm-course pretrain {name} --images {record["images_seen"]}`.
+minutes on one CPU core beside other work. A longer run will replace it.
+Again: `vfm-course pretrain {name} --images {record["images_seen"]}`.
 
 Measured by `python -m vfm_course.pretraining.publish` on 2,000 held-out scenes (chance 0.0625 for the 16 concepts; one
 seed, so no interval but the binomial one of about ±0.02):

@@ -8,7 +8,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcesso
 from vfm_course.objectives.clip import clip_loss
 from vfm_course.pretraining import encoder
 from vfm_course.pretraining.pairs import PairLearner
-from vfm_course.pretraining.tokenizer import CONTEXT, world_tokenizer
+from vfm_course.pretraining.tokenizer import world_tokenizer
 from vfm_course.pretraining.trainer import Recipe
 
 
@@ -18,28 +18,8 @@ class ClipLearner(PairLearner):
     statistics = encoder.CLIP
 
     def build_model(self) -> CLIPModel:
-        ids = {name: getattr(self.tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
-        vision = {
-            "hidden_size": encoder.WIDTH,
-            "intermediate_size": encoder.WIDTH * encoder.MLP_RATIO,
-            "num_hidden_layers": encoder.LAYERS,
-            "num_attention_heads": encoder.HEADS,
-            "image_size": encoder.SIZE,
-            "patch_size": encoder.PATCH,
-            "hidden_act": "gelu",
-            "projection_dim": 64,
-        }
-        text = {
-            "vocab_size": len(self.tokenizer),
-            "hidden_size": 64,
-            "intermediate_size": 256,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "max_position_embeddings": CONTEXT,
-            "hidden_act": "gelu",
-            "projection_dim": 64,
-            **ids,
-        }
+        own = {"hidden_act": "gelu", "projection_dim": 64}
+        vision, text = {**encoder.VIT, **own}, {**self.text_config(), **own}
         return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=64))
 
     def pair_loss(self, image_embeds: torch.Tensor, text_embeds: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel, Siglip
 from vfm_course.objectives.siglip import siglip_loss
 from vfm_course.pretraining import encoder
 from vfm_course.pretraining.pairs import PairLearner
-from vfm_course.pretraining.tokenizer import CONTEXT, world_tokenizer
+from vfm_course.pretraining.tokenizer import world_tokenizer
 from vfm_course.pretraining.trainer import Recipe
 
 
@@ -18,25 +18,8 @@ class SiglipLearner(PairLearner):
     statistics = encoder.HALF
 
     def build_model(self) -> SiglipModel:
-        ids = {name: getattr(self.tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
-        vision = {
-            "hidden_size": encoder.WIDTH,
-            "intermediate_size": encoder.WIDTH * encoder.MLP_RATIO,
-            "num_hidden_layers": encoder.LAYERS,
-            "num_attention_heads": encoder.HEADS,
-            "image_size": encoder.SIZE,
-            "patch_size": encoder.PATCH,
-        }
-        text = {
-            "vocab_size": len(self.tokenizer),
-            "hidden_size": 64,
-            "intermediate_size": 256,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "max_position_embeddings": CONTEXT,
-            "projection_size": encoder.WIDTH,  # no projection on the image side: the two must meet in its width
-            **ids,
-        }
+        # No projection on the image side: the two towers must meet in the image encoder's width.
+        vision, text = encoder.VIT, {**self.text_config(), "projection_size": encoder.WIDTH}
         model = SiglipModel(SiglipConfig(text_config=text, vision_config=vision))
         torch.nn.init.constant_(model.logit_scale, 2.3026)  # a factor of 10, and
         torch.nn.init.constant_(model.logit_bias, -10.0)  # nearly every pair is a wrong one: the paper's start
