@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from vfm_course.errors import UserError
+from vfm_course.pretraining.recipes import NAMES
 
 
 def pretrain(
-    recipe: Annotated[str, typer.Argument(help="dinov2, clip, siglip or sam.")],
+    recipe: Annotated[str, typer.Argument(help=f"{', '.join(NAMES[:-1])} or {NAMES[-1]}.")],
     quick: Annotated[bool, typer.Option(help="At most ten minutes on two cores.")] = False,
     images: Annotated[int, typer.Option(min=0, help="Images seen, if neither length suits.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for model and curve; in the cache if not given.")] = None,

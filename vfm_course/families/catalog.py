@@ -7,13 +7,14 @@ from dataclasses import dataclass
 class Checkpoint:
     """A published checkpoint; the revision is a commit, so that what is loaded cannot change.
 
-    `model_class` and `processor_class` are names in transformers; the pocket model of the same name is of the same
-    classes, in `data/checkpoints/NAME`.
+    `hub_id` and `revision` are None for a pocket model that stands for nothing on the hub. `model_class` and
+    `processor_class` are names in transformers; the pocket model of the same name is of the same classes, in
+    `data/checkpoints/NAME`.
     """
 
     name: str
-    hub_id: str
-    revision: str
+    hub_id: str | None
+    revision: str | None
     model_class: str
     processor_class: str
 
@@ -44,11 +45,26 @@ CATALOG = {
             "AutoProcessor",
         ),
         Checkpoint(
+            "mae",
+            "facebook/vit-mae-base",
+            "25b184bea5538bf5c4c852c79d221195fdd2778d",
+            "ViTMAEForPreTraining",
+            "AutoImageProcessor",
+        ),
+        Checkpoint(
+            "ijepa",
+            "facebook/ijepa_vith14_1k",
+            "f157467ea509bc356ff9f61fd3c0d840eec5e04e",
+            "IJepaModel",
+            "AutoImageProcessor",
+        ),
+        Checkpoint(
             "sam",
             "facebook/sam-vit-base",
             "70c1a07f894ebb5b307fd9eaaee97b9dfc16068f",
             "SamModel",
             "AutoProcessor",
         ),
+        Checkpoint("supervised", None, None, "ViTForImageClassification", "AutoImageProcessor"),
     )
 }

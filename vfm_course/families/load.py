@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -53,7 +56,7 @@ def load(name: str, tier: str | None = None, device: str | None = None, dtype: t
     """Loads a checkpoint by its short name.
 
     Args:
-        name: dinov2, clip, siglip or sam.
+        name: one of `CATALOG`: dinov2, clip, siglip, mae, ijepa, sam, supervised.
         tier: `pocket` (this course's small models) or `hub` (the published ones); `VFM_TIER` if not given.
         device: where the model goes; a GPU if there is one.
         dtype: float32 if not given, on every device: the pocket's files hold half precision.
@@ -68,22 +71,21 @@ def load(name: str, tier: str | None = None, device: str | None = None, dtype: t
     import transformers
 
     checkpoint = CATALOG[name]
+    if tier == "hub" and checkpoint.hub_id is None:
+        raise UserError(f"{name!r} is this course's own and stands for nothing on the hub: load it with tier='pocket'.")
     where = pocket_folder(name) if tier == "pocket" else checkpoint.hub_id
-    quiet = transformers.utils.logging
-    shown = quiet.is_progress_bar_enabled()
-    if tier == "pocket":  # nothing to wait for; a download keeps its bar
-        quiet.disable_progress_bar()
     pinned = {} if tier == "pocket" else {"revision": checkpoint.revision}
     try:
-        processor = getattr(transformers, checkpoint.processor_class).from_pretrained(where, **pinned)
-        model = getattr(transformers, checkpoint.model_class).from_pretrained(
-            where, dtype=dtype or torch.float32, use_safetensors=True, **pinned
-        )
+        with _quiet(progress_bar=tier == "hub"):
+            processor = getattr(transformers, checkpoint.processor_class).from_pretrained(where, **pinned)
+            model, told = getattr(transformers, checkpoint.model_class).from_pretrained(
+                where, dtype=dtype or torch.float32, use_safetensors=True, output_loading_info=True, **pinned
+            )
     except Exception as error:  # hub, safetensors and tokenizers raise classes of their own beside OSError
         raise UserError(_sentence(error, checkpoint, tier)) from error
-    finally:
-        if shown:
-            quiet.enable_progress_bar()
+    if told["missing_keys"]:
+        lacking = ", ".join(sorted(told["missing_keys"])[:3])
+        warnings.warn(f"{where} lacks weights ({lacking} …): they are random numbers now.", stacklevel=2)
     device = device or default_device()
     try:
         model = model.eval().requires_grad_(False).to(device)
@@ -93,6 +95,23 @@ def load(name: str, tier: str | None = None, device: str | None = None, dtype: t
         raise UserError(f"{name} does not go onto {device!r} ({first}): {advice}.") from error
     words = pocket_words(name) if tier == "pocket" else None
     return Loaded(name, tier, model, processor, revision_of(name, tier), device, words)
+
+
+@contextmanager
+def _quiet(progress_bar: bool) -> Iterator[None]:
+    """Keeps transformers from warning of its own defaults (SigLIP's token numbers); a download keeps its bar."""
+    from transformers.utils import logging
+
+    verbosity, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if not progress_bar:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shown:
+            logging.enable_progress_bar()
 
 
 def default_device() -> str:

@@ -20,6 +20,9 @@ KINDS = {
     "clip": ("contrastive", "objectives/clip.py"),
     "siglip": ("pairwise sigmoid", "objectives/siglip.py"),
     "dinov2": ("self-distillation and masked patches", "objectives/dino.py"),
+    "mae": ("masked pixels", "objectives/mae.py"),
+    "ijepa": ("features of masked blocks", "objectives/ijepa.py"),
+    "supervised": ("cross-entropy on the sixteen labels", "pretraining/recipes/supervised.py"),
     "sam": ("promptable masks", "objectives/sam.py"),
 }
 

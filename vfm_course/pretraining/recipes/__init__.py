@@ -1,11 +1,16 @@
 """The recipes by name, one file each."""
 
+from __future__ import annotations
+
 import importlib
+from typing import TYPE_CHECKING
 
 from vfm_course.errors import UserError
-from vfm_course.pretraining.trainer import Recipe
 
-NAMES = ("dinov2", "clip", "siglip", "sam")
+if TYPE_CHECKING:  # the command line asks for the names, and must not wait for torch
+    from vfm_course.pretraining.trainer import Recipe
+
+NAMES = ("dinov2", "mae", "ijepa", "clip", "siglip", "supervised", "sam")
 
 
 def find_recipe(name: str) -> Recipe:
