@@ -1,0 +1,1 @@
+"""Figures and widgets: what the notebooks show, so that their cells stay short."""
