@@ -55,17 +55,30 @@ def label_bars(
     plt.show()
 
 
-def shares_with_intervals(rows: dict[str, tuple[float, float, float]], what: str, chance: float) -> None:
-    """Horizontal bars with 95 % intervals: name -> (mean, low, high), beside the share that chance gives."""
-    figure, axis = plt.subplots(figsize=(7.5, 0.5 * len(rows) + 1), layout="constrained")
-    means = np.array([mean for mean, _, _ in rows.values()])
-    spread = np.abs(np.array([[low, high] for _, low, high in rows.values()]).T - means)
-    axis.barh(list(rows), means, xerr=spread, color=INK, ecolor=PLAIN, capsize=3)
-    axis.axvline(chance, color=WRONG, linestyle="--", label=f"chance, {chance:.2f}")
-    axis.set_xlim(0, 1)
-    axis.set_xlabel(what)
-    axis.invert_yaxis()
-    axis.legend(fontsize=8, frameon=False)
+def shares_with_intervals(
+    rows: dict[str, dict[str, tuple[float, float, float]]], chance: dict[str, float], what: str
+) -> None:
+    """Groups of bars with 95 % intervals, one group a question, one bar a model, and a line where chance lies.
+
+    Args:
+        rows: model -> question -> (mean, low, high). chance: question -> share. what: the axis' label.
+    """
+    figure, axis = plt.subplots(figsize=(9, 3.6), layout="constrained")
+    width = 0.8 / len(rows)
+    colours = plt.get_cmap("viridis")(np.linspace(0.15, 0.85, len(rows)))
+    for number, (model, answers) in enumerate(rows.items()):
+        values = np.array([answers[question] for question in chance])
+        places = np.arange(len(chance)) + (number - (len(rows) - 1) / 2) * width
+        spread = np.abs(values[:, 1:].T - values[:, 0])
+        bars = axis.bar(places, values[:, 0], width, yerr=spread, label=model, color=colours[number], ecolor=PLAIN)
+        axis.bar_label(bars, fmt="%.2f", fontsize=7, padding=2)
+    for place, share in enumerate(chance.values()):
+        label = "chance" if place == 0 else None
+        axis.plot([place - 0.45, place + 0.45], [share, share], color=WRONG, linestyle="--", label=label)
+    axis.set_xticks(range(len(chance)), list(chance))
+    axis.set_ylim(0, 1.05)
+    axis.set_ylabel(what)
+    axis.legend(frameon=False, fontsize=8, ncols=3)
     plt.show()
 
 

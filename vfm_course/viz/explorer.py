@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from vfm_course.errors import UserError
 from vfm_course.toolkit import TEMPLATE, parse_labels
 from vfm_course.viz.charts import label_bars
+
+if TYPE_CHECKING:
+    import ipywidgets as widgets
 
 
 def label_explorer(
@@ -18,12 +22,15 @@ def label_explorer(
     score: Callable,
     labels: str = "a cat, a dog, a car",
     known_words: frozenset[str] | None = None,
-) -> None:
+) -> widgets.VBox:
     """Choose a picture, type labels and a template, and see the scores.
 
     Args:
         score: `score(number, labels, template)` -> scores (L,) of picture `number`.
         known_words: all words that the model can read; None if it reads any.
+
+    Returns:
+        The box that is shown: picture, labels, template and the bars.
     """
     import ipywidgets as widgets
     from IPython.display import display
@@ -51,4 +58,6 @@ def label_explorer(
         except UserError as error:  # half-typed input is no reason for a traceback
             print(error)
 
-    display(widgets.VBox([*choices.values(), widgets.interactive_output(show, choices)]))
+    box = widgets.VBox([*choices.values(), widgets.interactive_output(show, choices)])
+    display(box)
+    return box
