@@ -6,8 +6,10 @@ import html
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from PIL import Image
 
@@ -53,87 +55,93 @@ def check_writable(paths: Iterable[Path | None]) -> None:
 
 
 def write_json(report: Report, path: Path) -> None:
-    """Everything in the report, one object."""
-    rows = [
-        {
-            "file": row.name,
-            "label": row.label,
-            "confidence": row.confidence,
-            "scores": row.scores,
-            "neighbors": [{"file": name, "cosine": cosine} for name, cosine in row.neighbours],
-            "drawn_world": row.drawn,
-        }
-        for row in report.rows
-    ]
-    pairs = {
-        "same_label_low_similarity": [_pair(pair) for pair in report.same_label_far],
-        "other_label_high_similarity": [_pair(pair) for pair in report.other_label_near],
-    }
-    content = {
+    """Everything in the report, one object; written row by row, for large folders."""
+    head = {
         "folder": str(report.folder),
         "model": report.model,
         "tier": report.tier,
         "template": report.template,
         "notes": report.notes,
-        "images": rows,
-        "disagreements": pairs,
+    }
+    tail = {
+        "disagreements": {
+            "same_label_low_similarity": [_pair(pair) for pair in report.same_label_far],
+            "other_label_high_similarity": [_pair(pair) for pair in report.other_label_near],
+        },
         "skipped": [{"file": name, "reason": reason} for name, reason in report.skipped],
     }
-    _write(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    with _whole(path) as file:
+        file.write(_json(head)[:-2] + ',\n "images": [\n')  # -2: the line end and the brace
+        for number, row in enumerate(report.rows):
+            image = {
+                "file": row.name,
+                "label": row.label,
+                "confidence": row.confidence,
+                "scores": row.scores,
+                "neighbors": [{"file": name, "cosine": cosine} for name, cosine in row.neighbours],
+                "drawn_world": row.drawn,
+            }
+            file.write((",\n" if number else "") + _json(image))
+        file.write("\n ],\n" + _json(tail)[2:] + "\n")
 
 
 def write_csv(report: Report, path: Path) -> None:
     """One line a picture: file, label, confidence, a column for each label's score, the neighbours."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    labels = list(report.rows[0].scores)
+    labels = report.rows[0].labels
     most = max(len(row.neighbours) for row in report.rows)
     scores = [f"score {label}" for label in labels]
-    writer.writerow(["file", "label", "confidence", *scores, *[f"neighbor {i + 1}" for i in range(most)]])
-    for row in report.rows:
-        numbers = [f"{row.scores[label]:.4f}" for label in labels]
-        near = [name for name, _ in row.neighbours]
-        writer.writerow([row.name, row.label, f"{row.confidence:.4f}", *numbers, *near])
-    _write(path, text.getvalue())
+    with _whole(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "label", "confidence", *scores, *[f"neighbor {i + 1}" for i in range(most)]])
+        for row in report.rows:
+            numbers = [f"{value:.4f}" for value in row.values]
+            near = [name for name, _ in row.neighbours]
+            writer.writerow([row.name, row.label, f"{row.confidence:.4f}", *numbers, *near])
 
 
-def write_html(report: Report, path: Path, overlays: dict[str, Image.Image] | None = None) -> None:
+def write_html(report: Report, path: Path, overlay: Callable[[Row], Image.Image | None] | None = None) -> None:
     """One page without any other file: thumbnails, labels, neighbours, disagreements.
 
-    Each thumbnail is in the page once, however often it is shown.
+    Each thumbnail is in the page once, however often it is shown, and in memory only while it is written.
 
     Args:
-        overlays: pictures to show in place of the plain ones, by file name (the masks).
+        overlay: gives the picture to show in place of the plain one (the masks), or None.
     """
     numbers = {row.name: number for number, row in enumerate(report.rows)}
-    overlays = overlays or {}
+    with _whole(path) as page:
+        page.write(_head(report))
+        for number, row in enumerate(report.rows):
+            thumbnail = _thumbnail(row, overlay(row) if overlay else None)
+            page.write(f".i{number} {{ background-image: url({thumbnail}); }}\n")
+        page.write("</style>\n" + _top(report))
+        page.writelines(_card(row, numbers) for row in report.rows)
+        page.write("</div>\n" + _disagreements(report, numbers) + "</body></html>\n")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[TextIO]:
+    """A text file that takes its name only when all is written; what stands there already stays until then.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("w", encoding="utf-8", errors="replace") as page:
-            page.write(_head(report))
-            page.writelines(
-                f".i{number} {{ background-image: url({_thumbnail(row, overlays.get(row.name))}); }}\n"
-                for number, row in enumerate(report.rows)
-            )
-            page.write("</style>\n" + _top(report))
-            page.writelines(_card(row, numbers) for row in report.rows)
-            page.write("</div>\n" + _disagreements(report, numbers) + "</body></html>\n")
+        with partial.open("w", encoding="utf-8", errors="replace", newline="") as file:
+            yield file
         os.replace(partial, path)
     except OSError as error:
         raise UserError(f"{str(path)!r} cannot be written: {error.strerror or error}.") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _json(value: dict) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False)
 
 
 def _pair(pair: Pair) -> dict:
     return {"files": [pair.first, pair.second], "labels": list(pair.labels), "cosine": pair.cosine}
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(text, encoding="utf-8", errors="replace", newline="")
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"{str(path)!r} cannot be written: {error.strerror or error}.") from None
 
 
 def _thumbnail(row: Row, overlay: Image.Image | None) -> str:

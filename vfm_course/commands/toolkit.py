@@ -1,13 +1,20 @@
 """`vfm-course toolkit`: labels, neighbours and disagreements for a folder of pictures, without training."""
 
+from __future__ import annotations
+
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vfm_course.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from vfm_course.toolkit import Row
 
 
 class Model(str, Enum):  # noqa: UP042  (StrEnum shows its members differently in older typer)
@@ -54,18 +61,16 @@ def toolkit(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+    def progress() -> Progress:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+    with progress() as bar:
         task = bar.add_task("Embedding", total=None)
         report = run(
             folder, chosen, template, model.value, neighbors, asked,
             show=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
-        overlays = {}
-        if masks:
-            task = bar.add_task("Masks", total=len(report.rows))
-            overlays = overlay_rows(report.rows, sam, show=lambda: bar.advance(task))
 
     for note in report.notes:
         typer.echo(f"Note: {note}")
@@ -85,7 +90,16 @@ def toolkit(
         if path:
             write(report, path)
     if html:
-        write_html(report, html, overlays)
+        with progress() as bar:
+            task = bar.add_task("Page", total=len(report.rows))
+
+            def overlay(
+                row: Row,
+            ) -> Image.Image | None:  # one at a time: those of a large folder do not fit into memory
+                bar.advance(task)
+                return overlay_rows([row], sam).get(row.name) if masks else None
+
+            write_html(report, html, overlay)
     written = [str(path) for path in (json, csv, html) if path]
     if written:
         typer.echo(f"\nWritten: {', '.join(written)}")

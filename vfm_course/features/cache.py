@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,10 +30,12 @@ class KnownFile:
 class VectorCache:
     """A table of vectors in one SQLite file; every `put` is whole or not there, also after a kill.
 
-    A file that is no longer a database is moved aside and a new one begun: what it held can be computed again.
+    A file that is no longer a database is moved aside and a new one begun: what it held can be computed again. Several
+    threads may use one cache.
     """
 
     def __init__(self, path: Path | None = None):
+        self.lock = threading.Lock()
         self.path = path or cache_dir() / "embeddings.sqlite"
         try:
             self._connect()
@@ -41,20 +44,24 @@ class VectorCache:
             self._connect()
 
     def _connect(self) -> None:
-        self.database = sqlite3.connect(self.path, timeout=60)  # seconds to wait for another run's transaction
+        # timeout: seconds to wait for another run's transaction; threads take turns by the lock
+        self.database = sqlite3.connect(self.path, timeout=60, check_same_thread=False)
         self.database.execute("PRAGMA journal_mode=WAL")
         self.database.executescript(SCHEMA)
 
     def get(self, model: str, item: bytes) -> np.ndarray | None:
         """The vector, float32 (D,), or None."""
-        row = self.database.execute("SELECT vector FROM vectors WHERE model = ? AND item = ?", (model, item)).fetchone()
+        row = self._row("SELECT vector FROM vectors WHERE model = ? AND item = ?", (model, item))
         return None if row is None else np.frombuffer(row[0], dtype="<f4")
+
+    def has(self, model: str, item: bytes) -> bool:
+        """Whether `get` would find a vector."""
+        return self._row("SELECT 1 FROM vectors WHERE model = ? AND item = ?", (model, item)) is not None
 
     def put(self, model: str, rows: Iterable[tuple[bytes, np.ndarray]]) -> None:
         """Stores vectors (D,) in one transaction."""
         encoded = [(model, item, np.ascontiguousarray(vector, dtype="<f4").tobytes()) for item, vector in rows]
-        with self.database:
-            self.database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", encoded)
+        self._store("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", encoded)
 
     def known(self, path: Path) -> KnownFile | None:
         """The file's content as last seen, or None when it is new or has changed since."""
@@ -62,26 +69,33 @@ class VectorCache:
             state = path.stat()
         except OSError:
             return None
-        row = self.database.execute(
+        row = self._row(
             "SELECT item, drawn FROM files WHERE path = ? AND size = ? AND changed = ?",
             (_name(path), state.st_size, state.st_mtime_ns),
-        ).fetchone()
+        )
         return None if row is None else KnownFile(row[0], bool(row[1]))
 
-    def remember(self, files: Iterable[tuple[Path, bytes, bool]]) -> None:
+    def remember(self, files: dict[Path, KnownFile]) -> None:
         """Stores what `known` answers, for files that were read."""
         rows = []
-        for path, item, drawn in files:
+        for path, file in files.items():
             try:
                 state = path.stat()
             except OSError:
                 continue
-            rows.append((_name(path), state.st_size, state.st_mtime_ns, item, drawn))
-        with self.database:
-            self.database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
+            rows.append((_name(path), state.st_size, state.st_mtime_ns, file.item, file.drawn))
+        self._store("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
 
     def close(self) -> None:
         self.database.close()
+
+    def _row(self, question: str, values: tuple) -> tuple | None:
+        with self.lock:
+            return self.database.execute(question, values).fetchone()
+
+    def _store(self, command: str, rows: list[tuple]) -> None:
+        with self.lock, self.database:
+            self.database.executemany(command, rows)
 
 
 def content_key(path: Path) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from vfm_course.families.load import Loaded
 
-PREPARATION = 1  # counted up when pictures are read or prepared in another way: old embeddings are then not used
+PREPARATION = 2  # counted up when pictures are read or prepared in another way: old embeddings are then not used
 
 
 @dataclass
@@ -29,14 +30,19 @@ class Encoder:
     name: str
     tier: str | None = None
     device: str | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _loaded: Loaded | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.tier = chosen_tier(self.tier)
 
-    @cached_property
+    @property
     def loaded(self) -> Loaded:
-        """Model and processor, loaded at the first use."""
-        return load(self.name, self.tier, self.device)
+        """Model and processor, loaded once at the first use, whichever thread that is."""
+        with self.lock:
+            if self._loaded is None:
+                self._loaded = load(self.name, self.tier, self.device)
+            return self._loaded
 
     @cached_property
     def key(self) -> str:
@@ -72,6 +78,8 @@ class Encoder:
         # SigLIP was trained on texts padded to the full context, and reads the padding.
         padding = "max_length" if self.name == "siglip" else True
         inputs = self.loaded.processor(text=texts, padding=padding, truncation=True, return_tensors="pt")
+        if self.name == "siglip":
+            inputs.pop("attention_mask", None)  # some tokenizers add one, and it would hide the padding
         with torch.inference_mode():
             answer = self.loaded.model.get_text_features(**inputs.to(self.loaded.device))
             return torch.nn.functional.normalize(answer.pooler_output.float(), dim=1).cpu().numpy()

@@ -1,7 +1,9 @@
 """Finding and reading the pictures of a real folder: every common kind, upright, in RGB, and no larger than needed."""
 
 import os
+import threading
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from vfm_course.world.marker import MARKER
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"}
 MOST_PIXELS = 100_000_000  # of what has to be decoded; a JPEG is decoded at a fraction of its size
+MANY_PIXELS = 24_000_000  # more are read by one thread at a time: 16 bits with their copies take 0.5 GB
+BIG = threading.Lock()
+LONGEST = 100  # times the short side: a processor that enlarges the short side of more would fill the memory
 # What is too large is refused below, in the course's own words.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -67,24 +72,43 @@ def read_picture(path: Path, side: int) -> Picture:
             picture.draft("RGB", (2 * side, 2 * side))  # JPEG only: decodes at 1/2, 1/4 or 1/8, never below this
             if picture.width * picture.height > MOST_PIXELS:
                 raise Unreadable(f"enormous: {picture.width} x {picture.height} pixels")
-            picture.load()
-            image = ImageOps.exif_transpose(_to_rgb(picture))
+            with BIG if picture.width * picture.height > MANY_PIXELS else nullcontext():
+                picture.load()
+                image = ImageOps.exif_transpose(_to_rgb(_reduced(picture, side)))
     except Unreadable:
         raise
     except Image.DecompressionBombError:
         raise Unreadable("enormous: more pixels than can be read safely") from None
     except UnidentifiedImageError:
         raise Unreadable("empty" if path.stat().st_size == 0 else "not a picture, whatever its name says") from None
-    except FileNotFoundError:
-        raise Unreadable("gone while the folder was read") from None
-    except PermissionError:
-        raise Unreadable("no permission to read it") from None
+    except (FileNotFoundError, PermissionError) as error:
+        raise Unreadable(fault(error)) from None
     except Exception as error:  # a damaged file raises nearly anything: OSError, SyntaxError, struct.error …
         raise Unreadable(f"damaged: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
-    shortest = min(image.size)
-    if shortest >= 4 * side:
-        image = image.reduce(shortest // (2 * side))
-    return Picture(image, drawn)
+    if max(image.size) > LONGEST * min(image.size):
+        raise Unreadable(f"a strip: {image.width} x {image.height} pixels")
+    return Picture(_reduced(image, side), drawn)
+
+
+def fault(error: OSError) -> str:
+    """Why a file cannot be read, in a few words."""
+    if isinstance(error, FileNotFoundError):
+        return "gone while the folder was read"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    return f"cannot be read: {error.strerror or error}"
+
+
+def _reduced(picture: Image.Image, side: int) -> Image.Image:
+    """Averages pixels where there are many more than needed; before any copy is made, for the sake of memory."""
+    factor = min(picture.size) // (2 * side)
+    if factor < 2 or picture.mode not in ("L", "RGB", "LA", "RGBA", "CMYK") or "transparency" in picture.info:
+        return picture
+    exif = picture.getexif()
+    small = picture.reduce(factor)
+    if 0x0112 in exif:
+        small.getexif()[0x0112] = exif[0x0112]
+    return small
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

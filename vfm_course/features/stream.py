@@ -16,13 +16,14 @@ import numpy as np
 from vfm_course.errors import UserError
 from vfm_course.features.cache import KnownFile, VectorCache, content_key
 from vfm_course.features.encoders import Encoder
-from vfm_course.features.images import Unreadable, read_picture
+from vfm_course.features.images import Unreadable, fault, read_picture
+from vfm_course.world.marker import is_drawn
 
 if TYPE_CHECKING:
     import torch
 
 BATCH = 32
-AHEAD = 3  # batches that are read while the model works on another
+AHEAD = 3  # batches that are read while the models work on another
 
 
 @dataclass
@@ -30,7 +31,8 @@ class Embeddings:
     """What came out of a folder.
 
     `vectors[name]` is float32 (N, D) with rows of length one, in the order of `paths`; `drawn` says of each picture
-    whether it comes from the drawn world; `skipped` holds files that are no usable pictures, with the reason.
+    whether it comes from the drawn world; `skipped` holds files that are no usable pictures, with the reason;
+    `computed` counts the pictures that a model had to look at.
     """
 
     paths: list[Path]
@@ -42,13 +44,15 @@ class Embeddings:
 
 @dataclass
 class Batch:
-    """Files read and prepared for the models that need them."""
+    """Files as read: `known` for the usable ones and, for each encoder, the pictures that it has not seen yet.
 
-    paths: list[Path]
-    items: list[bytes]
-    drawn: list[bool]
-    pixels: dict[str, torch.Tensor]
+    `pixels[name]` is (B, 3, H, W), `items[name]` the content's keys of its B rows.
+    """
+
+    known: dict[Path, KnownFile]
     skipped: list[tuple[Path, str]]
+    items: dict[str, list[bytes]]
+    pixels: dict[str, torch.Tensor]
 
 
 def embed_folder(
@@ -58,7 +62,7 @@ def embed_folder(
     batch_size: int = BATCH,
     show: Callable[[int, int], None] | None = None,
 ) -> Embeddings:
-    """Embeds every picture with every encoder; what the cache holds is not computed again.
+    """Embeds every picture with every encoder; what the cache holds of a picture's content is not computed again.
 
     Args:
         show: called with (files done, files in all).
@@ -67,32 +71,32 @@ def embed_folder(
         UserError: not even a single picture fits into memory.
     """
     known = {path: cache.known(path) for path in paths}
-    missing = [path for path in paths if not _complete(known[path], encoders, cache)]
-    done = len(paths) - len(missing)
+    unread = [path for path in paths if known[path] is None or _missing(known[path].item, encoders, cache)]
+    done, computed = len(paths) - len(unread), 0
     skipped: list[tuple[Path, str]] = []
     if show:
         show(done, len(paths))
-    for batch in _read_ahead(missing, encoders, batch_size):
+    for batch in _read_ahead(unread, encoders, cache, batch_size):
         for encoder in encoders:
-            if batch.paths:
+            if encoder.name in batch.pixels:
                 vectors = _embed(encoder, batch.pixels[encoder.name])
-                cache.put(encoder.key, zip(batch.items, vectors, strict=True))
-        # Last, for it says that the vectors are there.
-        cache.remember(zip(batch.paths, batch.items, batch.drawn, strict=True))
-        known |= {path: KnownFile(*found) for path, *found in zip(batch.paths, batch.items, batch.drawn, strict=True)}
+                cache.put(encoder.key, zip(batch.items[encoder.name], vectors, strict=True))
+        cache.remember(batch.known)  # last, for it says that the vectors are there
+        known |= batch.known
         skipped += batch.skipped
-        done += len(batch.paths) + len(batch.skipped)
+        computed += max(map(len, batch.items.values()), default=0)
+        done += len(batch.known) + len(batch.skipped)
         if show:
             show(done, len(paths))
     unusable = {path for path, _ in skipped}
     usable = [path for path in paths if path not in unusable]
     matrices = {encoder.name: _gather(encoder, [known[path].item for path in usable], cache) for encoder in encoders}
-    drawn = [known[path].drawn for path in usable]
-    return Embeddings(usable, matrices, drawn, sorted(skipped), len(missing) - len(skipped))
+    return Embeddings(usable, matrices, [known[path].drawn for path in usable], sorted(skipped), computed)
 
 
-def _complete(known: KnownFile | None, encoders: list[Encoder], cache: VectorCache) -> bool:
-    return known is not None and all(cache.get(encoder.key, known.item) is not None for encoder in encoders)
+def _missing(item: bytes, encoders: list[Encoder], cache: VectorCache) -> list[Encoder]:
+    """The encoders whose vector of this content is not in the cache."""
+    return [encoder for encoder in encoders if not cache.has(encoder.key, item)]
 
 
 def _gather(encoder: Encoder, items: list[bytes], cache: VectorCache) -> np.ndarray:
@@ -106,19 +110,14 @@ def _gather(encoder: Encoder, items: list[bytes], cache: VectorCache) -> np.ndar
     return matrix
 
 
-def _read_ahead(paths: list[Path], encoders: list[Encoder], batch_size: int) -> Iterator[Batch]:
-    """Batches in order, read by threads while the model works: Pillow lets go of the interpreter while it decodes."""
-    if not paths:
-        return
-    for encoder in encoders:
-        encoder.loaded  # noqa: B018  (loaded here once, and not by several threads at the same time)
-    side = max(encoder.side for encoder in encoders)
-    parts = iter([paths[start : start + batch_size] for start in range(0, len(paths), batch_size)])
+def _read_ahead(paths: list[Path], encoders: list[Encoder], cache: VectorCache, batch_size: int) -> Iterator[Batch]:
+    """Batches in order, read by threads while the models work: Pillow lets go of the interpreter while it decodes."""
+    parts = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
     waiting: deque[Future[Batch]] = deque()
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         try:
             for part in parts:
-                waiting.append(pool.submit(_read, part, encoders, side))
+                waiting.append(pool.submit(_read, part, encoders, cache))
                 if len(waiting) > AHEAD:
                     yield waiting.popleft().result()
             while waiting:
@@ -127,31 +126,44 @@ def _read_ahead(paths: list[Path], encoders: list[Encoder], batch_size: int) -> 
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(paths: list[Path], encoders: list[Encoder], side: int) -> Batch:
-    batch = Batch([], [], [], {}, [])
-    pixels: dict[str, list[torch.Tensor]] = {encoder.name: [] for encoder in encoders}
+def _read(paths: list[Path], encoders: list[Encoder], cache: VectorCache) -> Batch:
+    """Reads files; a picture known under another name is not even decoded, and no model is loaded for it."""
+    batch = Batch({}, [], {}, {})
+    pixels: dict[str, list[torch.Tensor]] = {}
     for path in paths:
         try:
-            picture = read_picture(path, side)
             item = content_key(path)
-        except (Unreadable, OSError) as error:
+            missing = _missing(item, encoders, cache)
+            if missing:
+                picture = read_picture(path, max(_side(encoder, cache) for encoder in encoders))
+                prepared = {encoder.name: encoder.prepare([picture.image]) for encoder in missing}
+            batch.known[path] = KnownFile(item, picture.drawn if missing else is_drawn(path))
+        except UserError:  # of loading a model: not this picture's fault
+            raise
+        except Unreadable as error:
             batch.skipped.append((path, str(error)))
-            continue
-        try:
-            prepared = {encoder.name: encoder.prepare([picture.image]) for encoder in encoders}
-        except (ValueError, RuntimeError) as error:  # a strip one pixel wide, for instance
+        except OSError as error:
+            batch.skipped.append((path, fault(error)))
+        except (ValueError, RuntimeError) as error:  # what a processor does not take
             batch.skipped.append((path, f"cannot be prepared: {str(error).splitlines()[0]}"))
-            continue
-        for name, tensor in prepared.items():
-            pixels[name].append(tensor)
-        batch.paths.append(path)
-        batch.items.append(item)
-        batch.drawn.append(picture.drawn)
-    if batch.paths:
+        else:
+            for encoder in missing:
+                batch.items.setdefault(encoder.name, []).append(item)
+                pixels.setdefault(encoder.name, []).append(prepared[encoder.name])
+    if pixels:
         import torch
 
-        batch.pixels = {name: torch.cat(parts) for name, parts in pixels.items()}
+        batch.pixels = {name: torch.cat(tensors) for name, tensors in pixels.items()}
     return batch
+
+
+def _side(encoder: Encoder, cache: VectorCache) -> int:
+    """Kept in the cache, so that a damaged file does not load the models again at every run."""
+    side = cache.get(encoder.key, b"side")
+    if side is None:
+        side = np.array([encoder.side])
+        cache.put(encoder.key, [(b"side", side)])
+    return int(side[0])
 
 
 def _embed(encoder: Encoder, pixels: torch.Tensor) -> np.ndarray:
