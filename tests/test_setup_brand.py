@@ -123,7 +123,8 @@ def test_the_cell_says_what_to_do_elsewhere(tmp_path):
 
 def test_what_is_lacking():
     assert setup_cell.missing(["typer>=0.1", "no-such-thing>=1", "rich>=9999", "jupyterlab>=9999"]) == [
-        "no-such-thing>=1", "rich>=9999",
+        "no-such-thing>=1",
+        "rich>=9999",
     ]
     assert len(setup_cell.requirements()) > 5
 

@@ -70,6 +70,7 @@ def test_odd_files_are_named_and_photographs_are_not_trusted(folder):
         (" , ", [], "No labels"),
         ("a cat, a zebra", [], "Too few labels are left"),
         (LABELS, ["--template", "no place"], "must hold {} once"),
+        (LABELS, ["--template", "a {x} of {}"], "no other braces"),
         (LABELS, ["--masks"], "--html FILE"),
         (LABELS, ["--json", "no/such/folder/x.json"], "There is no folder"),
     ],
@@ -77,6 +78,13 @@ def test_odd_files_are_named_and_photographs_are_not_trusted(folder):
 def test_a_mistake_is_one_sentence(folder, labels, more, sentence):
     done = toolkit(folder, *more, labels=labels)
     assert done.returncode == 2 and sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_pipe_that_lacks_letters_of_a_name(folder, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    (folder / "cat_02.jpg").rename(folder / "\u590f.jpg")
+    done = toolkit(folder)
+    assert done.returncode == 0 and '?.jpg -> "a cat"' in done.stdout, done.stderr
 
 
 def test_no_pictures(tmp_path):

@@ -62,7 +62,7 @@ def test_shares_draw_their_intervals_and_chance():
     assert axis.lines[-1].get_ydata()[0] == 0.0625
 
 
-def test_the_explorer_scores_what_is_typed_and_says_what_it_cannot_read(capsys):
+def test_the_explorer_scores_what_is_typed_and_says_what_it_cannot_read():
     asked = []
 
     def score(number, labels, template):
@@ -71,19 +71,22 @@ def test_the_explorer_scores_what_is_typed_and_says_what_it_cannot_read(capsys):
 
     words = frozenset({"a", "cat", "car", "photo", "of"})
     box = explorer.label_explorer(IMAGES, NAMES, score, "a cat, a car", words)
-    name, typed, template, _ = box.children
+    name, typed, template, message, picture = box.children
     assert asked[-1] == (0, ["a cat", "a car"], "a photo of {}")
+    first = picture.value
+    assert bytes(first[:4]) == b"\x89PNG" and not plt.get_fignums()  # in the widget, and not below the cell again
     name.value = "cat_02.jpg"
-    assert asked[-1][0] == 1
+    assert asked[-1][0] == 1 and picture.value != first
     for widget, wrong, sentence in (
         (typed, "a zebra, a cat", "cannot read zebra"),
         (typed, "a cat", "nothing to choose from"),
         (template, "a photo", "must hold {} once"),
     ):
-        before, calls, _ = widget.value, len(asked), capsys.readouterr()
+        before, calls = widget.value, len(asked)
         widget.value = wrong
-        assert sentence in capsys.readouterr().out and len(asked) == calls
+        assert sentence in message.value and len(asked) == calls
         widget.value = before
+        assert message.value == ""
 
 
 def test_intervals_hold_the_mean_and_shrink_with_more_values():

@@ -6,15 +6,13 @@ import importlib.util
 import json
 import os
 import shutil
-import socket
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from vfm_course.errors import UserError
+from vfm_course.families import hub
 from vfm_course.paths import cache_dir, data_dir
 
 GOOD, NOTE, BROKEN = "good", "note", "broken"
@@ -88,32 +86,18 @@ def disk() -> Finding:
     return Finding("Disk", GOOD, f"{free:.0f} GiB free")
 
 
-def network(limit: float = 3.0) -> Finding:
-    """Whether the model hub answers. In a thread of its own, since a name look-up heeds no time limit."""
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+def network() -> Finding:
+    """Whether the model hub answers."""
+    if hub.switched_off():
         return Finding("Model hub", NOTE, "switched off (HF_HUB_OFFLINE)", "unset HF_HUB_OFFLINE for the hub tier")
     try:
-        from huggingface_hub.constants import ENDPOINT
+        name, there = hub.host(), hub.reachable()
     except ImportError:
         return Finding("Model hub", BROKEN, "huggingface_hub is not installed", "`python3 course.py start`")
-    address = urlsplit(ENDPOINT)
-    port = address.port or (80 if address.scheme == "http" else 443)
-    answered = threading.Event()
-
-    def call() -> None:
-        try:
-            socket.create_connection((address.hostname, port), timeout=limit).close()
-        except OSError:
-            return
-        answered.set()
-
-    caller = threading.Thread(target=call, daemon=True)
-    caller.start()
-    caller.join(limit)
-    if answered.is_set():
-        return Finding("Model hub", GOOD, f"{address.hostname} can be reached")
+    if there:
+        return Finding("Model hub", GOOD, f"{name} can be reached")
     advice = "nothing to do for the pocket tier; the hub tier needs the network"
-    return Finding("Model hub", NOTE, f"{address.hostname} cannot be reached", advice)
+    return Finding("Model hub", NOTE, f"{name} cannot be reached", advice)
 
 
 def tensors_fault(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import io
 import sys
 
 import typer
@@ -29,6 +30,9 @@ def version(show: bool = typer.Option(False, "--version", help="Print the versio
 
 def main() -> None:
     """Runs the command line; a `UserError` becomes one sentence and exit status 2, Ctrl-C one sentence and 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a pipe's encoding may lack letters of a file's name
+            stream.reconfigure(errors="replace")
     try:
         status = app(standalone_mode=False)
     except (UserError, typer.BadParameter.__mro__[1]) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 
 from vfm_course.errors import UserError
 from vfm_course.families.load import chosen_tier, pocket_words
+from vfm_course.families.texts import TEMPLATE, check_template, unknown_words
 from vfm_course.features.cache import VectorCache, text_key
 from vfm_course.features.encoders import Encoder
 from vfm_course.features.images import find_images
@@ -19,7 +19,6 @@ from vfm_course.features.search import approximate_neighbours, exact_neighbours,
 from vfm_course.features.stream import embed_folder, open_cache
 
 PAIRS = 5  # disagreements listed each way
-TEMPLATE = "a photo of {}"
 INDEX_FROM = 30_000  # pictures: from here on searching by an index is faster than comparing every pair
 
 
@@ -121,12 +120,11 @@ def run(
     Raises:
         UserError: no pictures, none readable, a bad template, or a checkpoint that is not to be had.
     """
-    if template.count("{}") != 1:
-        raise UserError(f"The template {template!r} must hold {{}} once, where the label goes.")
+    check_template(template)
     paths = find_images(folder)
     cache = cache or open_cache()
     tier = chosen_tier(tier)
-    unknown = _unknown_words([*labels, template.replace("{}", "")], model) if tier == "pocket" else {}
+    unknown = _unknown_words([*labels, template], model) if tier == "pocket" else {}
     asked = labels
     labels = [label for label in labels if label not in unknown]  # `<unknown>` would win now and then, and mean nothing
     if len(labels) < (2 if model == "clip" else 1):
@@ -205,7 +203,8 @@ def _notes(report: Report, neighbours: int) -> list[str]:
             "little there. For photographs use --tier hub."
         )
     if n <= neighbours:
-        notes.append(f"Only {n} usable picture{'s' * (n > 1)}: each has {n - 1} neighbours, not {neighbours}.")
+        few = f"each has {n - 1} neighbour{'s' * (n > 2)}, not {neighbours}" if n > 1 else "it has no neighbours"
+        notes.append(f"Only {n} usable picture{'s' * (n > 1)}: {few}.")
     if n >= INDEX_FROM:
         notes.append(f"Neighbours of {n} pictures come from an index (HNSW), which now and then misses one.")
     if report.skipped:
@@ -214,20 +213,21 @@ def _notes(report: Report, neighbours: int) -> list[str]:
 
 
 def _unknown_words(texts: list[str], model: str) -> dict[str, list[str]]:
-    """The texts that the pocket tokenizer cannot read, each with the words in question."""
+    """The texts that the pocket model cannot read, each with the words in question."""
     words = pocket_words(model)
-    found = {text: [word for word in re.findall(r"\w+", text.lower()) if word not in words] for text in texts}
-    return {text: unknown for text, unknown in found.items() if unknown}
+    return {text: unknown for text in texts if (unknown := unknown_words(text, words))}
 
 
 def _unknown_sentence(unknown: dict[str, list[str]], labels: list[str], model: str) -> str:
     """What cannot be read and what became of it, with all the words that can."""
     faults = [
-        f"{', '.join(words)} (in {text!r}, which is left out)" if text in labels else f"{', '.join(words)} (template)"
+        f"{', '.join(words)} (in {text!r}, which is left out)"
+        if text in labels
+        else f"{', '.join(words)} (in the template, where the model reads <unknown> instead)"
         for text, words in unknown.items()
     ]
     known = ", ".join(sorted(pocket_words(model)))
-    return f"The pocket tokenizer does not know: {'; '.join(faults)}. It knows: {known}."
+    return f"The pocket model cannot read {'; '.join(faults)}. It knows {known}; with --tier hub any word will do."
 
 
 def _listed(skipped: list[tuple[str, str]], most: int = 10) -> str:

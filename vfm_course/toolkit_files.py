@@ -17,23 +17,24 @@ from vfm_course.errors import UserError
 from vfm_course.features.images import Unreadable, read_picture
 from vfm_course.toolkit import Pair, Report, Row
 
-THUMBNAIL = 160  # pixels
+THUMBNAIL = 192  # pixels
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: #1c1c1c; }
 h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 .note { background: #fff4d6; border-left: 4px solid #d99a00; padding: .5rem .8rem; margin: .6rem 0; }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem; }
 .card { border: 1px solid #d8d8d8; border-radius: 8px; padding: .7rem; break-inside: avoid; }
 .picture { display: inline-block; width: 100%; aspect-ratio: 1; background: #f4f4f4 center / contain no-repeat; }
 .name { font-size: .8rem; color: #555; overflow-wrap: anywhere; }
-.bar { background: #e6e6e6; border-radius: 3px; height: .5rem; }
+.score { display: flex; justify-content: space-between; gap: .5rem; font-size: .85rem; margin-top: .2rem; }
+.score:first-of-type { font-weight: bold; font-size: 1rem; }
+.bar { background: #e6e6e6; border-radius: 3px; height: .4rem; }
 .bar div { background: #2a6fb0; height: 100%; border-radius: 3px; }
-.near { display: flex; gap: .3rem; margin-top: .5rem; }
-.near figure { margin: 0; width: 33%; font-size: .7rem; color: #555; }
-.pair { display: inline-block; margin: 0 1.2rem 1rem 0; font-size: .8rem; max-width: 15rem;
-  vertical-align: top; overflow-wrap: anywhere; }
-.pair .picture { width: 7rem; }
+.alike { font-size: .75rem; color: #555; margin-top: .6rem; }
+.row { display: flex; gap: .3rem; }
+.row figure { margin: 0; width: 33%; font-size: .75rem; color: #555; overflow-wrap: anywhere; }
+.pair figure { width: 50%; } figcaption b { color: #1c1c1c; font-size: .85rem; }
 """
 
 
@@ -162,13 +163,14 @@ def _head(report: Report) -> str:
 
 
 def _top(report: Report) -> str:
-    scores = "each label on its own" if report.model == "siglip" else "the labels share 1"
+    reader = "SigLIP, each on its own" if report.model == "siglip" else "CLIP, whose scores add up to 1"
     folder = html.escape(report.folder.name or str(report.folder))
     notes = "".join(f'<p class="note">{html.escape(note)}</p>\n' for note in report.notes)
     return (
-        f"</head><body><h1>{len(report.rows)} pictures of {folder}</h1>\n"
-        f"<p>Labels by {report.model} ({scores}), neighbours by dinov2, {report.tier} tier, prompt "
-        f"“{html.escape(report.template)}”. No label was used for training.</p>\n{notes}"
+        f"</head><body><h1>{len(report.rows)} pictures in “{folder}”</h1>\n"
+        f"<p>Labels by {reader}; look-alikes by DINOv2, with their cosine. {report.tier.capitalize()} models, prompt "
+        f"“{html.escape(report.template)}”; no label was used for training. "
+        f'Below all pictures: <a href="#disagreements">where the two models disagree</a>.</p>\n{notes}'
         '<div class="grid">\n'
     )
 
@@ -178,34 +180,37 @@ def _image(name: str, numbers: dict[str, int]) -> str:
     return f'<span class="picture i{numbers[name]}" role="img" aria-label="{said}" title="{said}"></span>'
 
 
+def _figure(name: str, numbers: dict[str, int], caption: str) -> str:
+    return f"<figure>{_image(name, numbers)}<figcaption>{caption}</figcaption></figure>"
+
+
 def _card(row: Row, numbers: dict[str, int]) -> str:
     bars = "".join(
-        f'<div class="name">{html.escape(label)} {score:.2f}</div>'
+        f'<div class="score"><span>{html.escape(label)}</span><span>{score:.2f}</span></div>'
         f'<div class="bar"><div style="width:{100 * score:.0f}%"></div></div>'
         for label, score in sorted(row.scores.items(), key=lambda pair: -pair[1])[:3]
     )
-    near = "".join(
-        f"<figure>{_image(name, numbers)}<figcaption>{cosine:.2f}</figcaption></figure>"
-        for name, cosine in row.neighbours[:3]
-    )
+    near = "".join(_figure(name, numbers, f"{cosine:.2f}") for name, cosine in row.neighbours[:3])
+    alike = f'<div class="alike">look-alikes</div><div class="row">{near}</div>' if near else ""
     return (
         f'<div class="card">{_image(row.name, numbers)}<div class="name">{html.escape(row.name)}</div>'
-        f"<b>{html.escape(row.label)}</b> {row.confidence:.2f}{bars}"
-        f'<div class="near">{near}</div></div>\n'
+        f"<section>{bars}</section>{alike}</div>\n"
     )
 
 
 def _disagreements(report: Report, numbers: dict[str, int]) -> str:
-    parts = []
+    def figure(name: str, label: str) -> str:
+        return _figure(name, numbers, f"<b>{html.escape(label)}</b><br>{html.escape(name)}")
+
+    parts = ['<div id="disagreements"></div>']
     for title, pairs in (
         ("Same label, yet unlike to DINOv2", report.same_label_far),
         ("Other label, yet alike to DINOv2", report.other_label_near),
     ):
         shown = "".join(
-            f'<div class="pair">{_image(pair.first, numbers)} {_image(pair.second, numbers)}<br>'
-            f"{html.escape(pair.first)} “{html.escape(pair.labels[0])}”, {html.escape(pair.second)} "
-            f"“{html.escape(pair.labels[1])}”, cosine {pair.cosine:.2f}</div>"
+            f'<div class="card pair"><div class="row">{figure(pair.first, pair.labels[0])}'
+            f'{figure(pair.second, pair.labels[1])}</div><div class="alike">cosine {pair.cosine:.2f}</div></div>\n'
             for pair in pairs
         )
-        parts.append(f"<h2>{title}</h2>\n{shown or '<p>None.</p>'}\n")
+        parts.append(f'<h2>{title}</h2>\n<div class="grid">{shown or "<p>None.</p>"}</div>\n')
     return "".join(parts)

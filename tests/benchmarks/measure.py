@@ -42,10 +42,11 @@ def run(arguments: list[str], cache: Path) -> Measured:
     return Measured(seconds, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10), text)
 
 
-def drawn_pictures(folder: Path, n: int, size: int) -> Path:
-    """`n` JPEG files of the drawn world at `size` pixels; as many different pictures as there are in an hour's drawing.
+def drawn_pictures(folder: Path, n: int, size: int, different: int = 200) -> Path:
+    """`n` JPEG files of the drawn world at `size` pixels.
 
-    Above 200 the pictures come again, each file with other bytes after its end, so that none is known by its content.
+    After `different` of them the pictures come again, each file with other bytes after its end, so that none is known
+    by its content.
     """
     from vfm_course.world import World
     from vfm_course.world.marker import MARKER
@@ -55,12 +56,12 @@ def drawn_pictures(folder: Path, n: int, size: int) -> Path:
     contents: list[bytes] = []
     for number in range(n):
         path = folder / f"{number:05}.jpg"
-        if number < 200:
+        if number < different:
             image = Image.fromarray(world.scene(number).image).resize((size, size), Image.Resampling.BICUBIC)
             image.save(path, quality=90, comment=MARKER)
             contents.append(path.read_bytes())
         else:
-            path.write_bytes(contents[number % 200] + number.to_bytes(4, "big"))
+            path.write_bytes(contents[number % different] + number.to_bytes(4, "big"))
     return folder
 
 

@@ -13,9 +13,9 @@ from vfm_course.pretraining.recipes import NAMES
 def pretrain(
     recipe: Annotated[str, typer.Argument(help=f"{', '.join(NAMES[:-1])} or {NAMES[-1]}.")],
     quick: Annotated[bool, typer.Option(help="At most ten minutes on two cores.")] = False,
-    images: Annotated[int, typer.Option(min=0, help="Images seen, if neither length suits.")] = 0,
+    images: Annotated[int, typer.Option(min=0, help="Images seen, in place of the recipe's own length.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for model and curve; in the cache if not given.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights and batches.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 1 for one run a core. All if not given.")] = 0,
 ) -> None:
     """Pretrain a pocket model on the drawn world. A run that was killed continues when the command is given again."""
@@ -53,5 +53,7 @@ def pretrain(
             record = train(found, folder, length, seed, show)
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror or error}.") from None
-    typer.echo(f"{recipe}: {record.seen:,} images in {record.seconds / 60:.1f} minutes, "
-               f"loss {record.curve[-1]['loss']:.3f}; model and curve in {folder}")
+    typer.echo(
+        f"{recipe}: {record.seen:,} images in {record.seconds / 60:.1f} minutes, "
+        f"loss {record.curve[-1]['loss']:.3f}; model and curve in {folder}"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from enum import Enum
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vfm_course.errors import UserError
+from vfm_course.families.texts import TEMPLATE
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,16 +36,27 @@ class Tier(str, Enum):  # noqa: UP042
 def toolkit(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures, subfolders included.")],
     labels: Annotated[str, typer.Option(help='Separated by commas: "a dog, a cat, a car".')],
-    template: Annotated[str, typer.Option(help="The prompt; {} is where the label goes.")] = "a photo of {}",
-    model: Annotated[Model, typer.Option(help="CLIP chooses among the labels; SigLIP scores each.")] = Model.clip,
+    template: Annotated[str, typer.Option(help="What the model reads; {} is where the label goes.")] = TEMPLATE,
+    model: Annotated[
+        Model, typer.Option(help="clip chooses among the labels; siglip scores each on its own.")
+    ] = Model.clip,
     neighbors: Annotated[int, typer.Option(min=1, help="Neighbours for each picture.")] = 3,
-    tier: Annotated[Tier | None, typer.Option(help="The course's small models, or the published ones.")] = None,
-    masks: Annotated[bool, typer.Option("--masks", help="Overlay SAM's automatic masks in the page.")] = False,
+    tier: Annotated[
+        Tier | None,
+        typer.Option(
+            help="pocket: the course's small models, which know drawn pictures only. hub: the published ones, for "
+            "photographs; downloaded once. If not given: VFM_TIER, else pocket."
+        ),
+    ] = None,
+    masks: Annotated[bool, typer.Option("--masks", help="Show SAM's automatic masks in the page of --html.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write everything into this JSON file.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write one line a picture into this CSV file.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write one self-contained page.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a table into this CSV file, one line a picture.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with the pictures into this HTML file.")] = None,
 ) -> None:
-    """Label a folder of pictures by CLIP or SigLIP, find look-alikes by DINOv2, and show where the two disagree."""
+    """Label a folder of pictures by CLIP or SigLIP, find look-alikes by DINOv2, and show where the two disagree.
+
+    Example: vfm-course toolkit my_pictures --labels "a dog, a cat, a car" --html report.html
+    """
     from vfm_course.toolkit import parse_labels, run
     from vfm_course.toolkit_files import check_writable, write_csv, write_html, write_json
 
@@ -77,8 +90,8 @@ def toolkit(
     for row in report.rows:
         typer.echo(row.line())
     for title, pairs in (
-        ("Same label, yet unlike to DINOv2:", report.same_label_far),
-        ("Other label, yet alike to DINOv2:", report.other_label_near),
+        ("Same label, yet unlike to DINOv2 (cosine):", report.same_label_far),
+        ("Other label, yet alike to DINOv2 (cosine):", report.other_label_near),
     ):
         typer.echo(f"\n{title}")
         for pair in pairs:
@@ -103,3 +116,4 @@ def toolkit(
     written = [str(path) for path in (json, csv, html) if path]
     if written:
         typer.echo(f"\nWritten: {', '.join(written)}")
+    gc.freeze()  # or the interpreter, as it ends, looks through all of torch for garbage: nearly a second

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vfm_course.errors import UserError
 from vfm_course.families.catalog import CATALOG, Checkpoint
+from vfm_course.families.hub import reachable
 from vfm_course.paths import data_dir
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def load(name: str, tier: str | None = None, device: str | None = None, dtype: t
     if tier == "hub" and checkpoint.hub_id is None:
         raise UserError(f"{name!r} is this course's own and stands for nothing on the hub: load it with tier='pocket'.")
     where = pocket_folder(name) if tier == "pocket" else checkpoint.hub_id
-    pinned = {} if tier == "pocket" else {"revision": checkpoint.revision}
+    pinned = {}
+    if tier == "hub":  # without network its cache is read at once, or the sentence said at once
+        pinned = {"revision": checkpoint.revision, "local_files_only": not reachable()}
     try:
         with _quiet(progress_bar=tier == "hub"):
             processor = getattr(transformers, checkpoint.processor_class).from_pretrained(where, **pinned)

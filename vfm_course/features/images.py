@@ -54,7 +54,7 @@ def find_images(folder: Path) -> list[Path]:
     if problems and not found:
         raise UserError(f"{str(folder)!r} cannot be read: {problems[0].strerror}.")
     if not found:
-        raise UserError(f"{str(folder)!r} holds no pictures ({', '.join(sorted(SUFFIXES))}).")
+        raise UserError(f"{str(folder)!r} holds no pictures: no file that ends in {', '.join(sorted(SUFFIXES))}.")
     return sorted(found, key=lambda path: (str(path.relative_to(folder)).casefold(), str(path)))
 
 

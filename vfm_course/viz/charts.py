@@ -39,6 +39,14 @@ def label_bars(
     images: Sequence[Image.Image], scores: Sequence[torch.Tensor], labels: Sequence[str], most: int = 5, title: str = ""
 ) -> None:
     """Pictures with the scores (L,) of their best labels as bars from 0 to 1."""
+    draw_label_bars(images, scores, labels, most, title)
+    plt.show()
+
+
+def draw_label_bars(
+    images: Sequence[Image.Image], scores: Sequence[torch.Tensor], labels: Sequence[str], most: int = 5, title: str = ""
+) -> plt.Figure:
+    """The figure that `label_bars` shows."""
     size = (max(4.0, 2.5 * len(images)), 4.2)
     figure, axes = plt.subplots(2, len(images), figsize=size, squeeze=False, layout="constrained")
     for column, (image, score) in enumerate(zip(images, scores, strict=True)):
@@ -52,7 +60,7 @@ def label_bars(
         axis.tick_params(labelsize=8)
         axis.set_xlabel("score", fontsize=8)
     figure.suptitle(title, fontsize=10)
-    plt.show()
+    return figure
 
 
 def shares_with_intervals(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import re
+import html
+import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import matplotlib.pyplot as plt
 from PIL import Image
 
 from vfm_course.errors import UserError
-from vfm_course.toolkit import TEMPLATE, parse_labels
-from vfm_course.viz.charts import label_bars
+from vfm_course.families.texts import TEMPLATE, check_template, unknown_words
+from vfm_course.toolkit import parse_labels
+from vfm_course.viz.charts import draw_label_bars
 
 if TYPE_CHECKING:
     import ipywidgets as widgets
@@ -30,12 +33,11 @@ def label_explorer(
         known_words: all words that the model can read; None if it reads any.
 
     Returns:
-        The box that is shown: picture, labels, template and the bars.
+        The box, to be the last line of a cell: picture, labels, template, a message if one of them cannot be used, and
+        the bars.
     """
     import ipywidgets as widgets
-    from IPython.display import display
 
-    known = known_words or frozenset()
     wide = widgets.Layout(width="34em")
     late = {"continuous_update": False, "layout": wide}  # Enter ends the typing, not every letter
     choices = {
@@ -44,20 +46,37 @@ def label_explorer(
         "template": widgets.Text(TEMPLATE, description="template", **late),
     }
 
+    message = widgets.HTML()
+    # Not an Output widget: programs that run notebooks have to steer those, and now and then hang over it.
+    picture = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
+
     def show(name: str, typed: str, template: str) -> None:
         number = list(names).index(name)
         try:
-            if template.count("{}") != 1:
-                raise UserError("The template must hold {} once, where the label goes.")
+            check_template(template)
             parsed = parse_labels(typed, "clip")
-            unknown = [word for word in re.findall(r"\w+", f"{typed} {template}".lower()) if word not in known]
-            if known_words is not None and unknown:
-                words = ", ".join(sorted(known))
+            unknown = unknown_words(f"{typed} {template}", known_words)
+            if unknown:
+                words = ", ".join(sorted(known_words))
                 raise UserError(f"The pocket model cannot read {', '.join(unknown)}; it knows {words}.")
-            label_bars([images[number]], [score(number, parsed, template)], parsed, most=8, title=name)
+            figure = draw_label_bars([images[number]], [score(number, parsed, template)], parsed, most=8, title=name)
         except UserError as error:  # half-typed input is no reason for a traceback
-            print(error)
+            message.value = html.escape(str(error))
+            return
+        message.value, picture.value = "", _png(figure)
 
-    box = widgets.VBox([*choices.values(), widgets.interactive_output(show, choices)])
-    display(box)
-    return box
+    def changed(_: object) -> None:
+        show(**{key: widget.value for key, widget in choices.items()})
+
+    for widget in choices.values():
+        widget.observe(changed, "value")
+    changed(None)
+    return widgets.VBox([*choices.values(), message, picture])
+
+
+def _png(figure: plt.Figure) -> bytes:
+    """The figure as a file's bytes; it is closed, so that it is not shown a second time below the cell."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    plt.close(figure)
+    return content.getvalue()
