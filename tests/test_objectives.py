@@ -12,8 +12,8 @@ from vfm_course.families.catalog import CATALOG
 from vfm_course.objectives.ijepa import Predictor, block_masks, encode, ijepa_loss, pick
 from vfm_course.objectives.mae import mae_loss, normalise_patches, patchify, sincos_positions
 from vfm_course.pretraining import encoder
+from vfm_course.pretraining.measures.encode import features, mae_tokens
 from vfm_course.pretraining.recipes import NAMES, ijepa, mae, supervised
-from vfm_course.pretraining.scores import features, mae_tokens, untrained
 from vfm_course.pretraining.trainer import Recipe, train
 
 LEARNERS = {"mae": mae.MaeLearner, "ijepa": ijepa.IJepaLearner, "supervised": supervised.SupervisedLearner}
@@ -165,10 +165,9 @@ def test_a_short_training_lowers_the_loss_and_saves_what_from_pretrained_reads(n
     assert 1.1e6 < sum(weight.numel() for weight in model.parameters()) < 1.5e6
     picture = torch.randint(256, (3, 64, 64), generator=seeded(), dtype=torch.uint8)
     pixels = processor(images=[picture], return_tensors="pt")["pixel_values"]
-    for each in (model, untrained(model)):
-        with torch.no_grad():
-            patches, whole = features(name, each, pixels)
-        assert patches.shape == (1, 64, encoder.WIDTH) and whole.shape == (1, encoder.WIDTH)
+    with torch.no_grad():
+        patches, whole = features(name, model, pixels)
+    assert patches.shape == (1, 64, encoder.WIDTH) and whole.shape == (1, encoder.WIDTH)
     if name == "supervised":
         assert model.config.id2label[0] == "cat" and model.config.label2id["parcel"] == 15
 

@@ -1,5 +1,7 @@
 """A mean and how far it can be trusted."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -18,7 +20,36 @@ def bootstrap_interval(values, draws: int = 2000, seed: int = 0) -> tuple[float,
     values = np.asarray(values, dtype=float)
     if not values.size:
         raise ValueError("An interval needs at least one value.")
+    return statistic_interval(lambda rows: values[rows].mean(), len(values), draws, seed)
+
+
+def statistic_interval(
+    statistic: Callable[[np.ndarray], float], n: int, draws: int = 1000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Any statistic of n independent cases and its 95 % interval; `statistic` gets the numbers of the cases drawn."""
     rng = np.random.default_rng(seed)
-    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(draws)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)
+    found = [statistic(rng.integers(n, size=n)) for _ in range(draws)]
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(statistic(np.arange(n))), float(low), float(high)
+
+
+def crossed_interval(parts, wholes=None, draws: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+    """A mean or a ratio over seeds and cases at once, with a 95 % interval over both.
+
+    Every draw takes seeds again and cases again, each with replacement (the pigeonhole bootstrap, Owen 2007): a probe
+    that depends on which pictures it learnt from gets the wide interval that it deserves.
+
+    Args:
+        parts: (S, N), one row a seed and one column a case: hits, or intersections, or squared errors.
+        wholes: (S, N) to divide their sum by (unions, squared deviations); ones, for a mean, if not given.
+
+    Returns:
+        sum of parts / sum of wholes, low, high.
+    """
+    parts = np.atleast_2d(np.asarray(parts, dtype=float))
+    wholes = np.ones_like(parts) if wholes is None else np.atleast_2d(np.asarray(wholes, dtype=float))
+    rng = np.random.default_rng(seed)
+    by_seed, by_case = (rng.multinomial(n, np.full(n, 1 / n), size=draws) for n in parts.shape)
+    above, below = (np.einsum("ds,sd->d", by_seed, table @ by_case.T) for table in (parts, wholes))
+    low, high = np.quantile(above / below, [0.025, 0.975])
+    return float(parts.sum() / wholes.sum()), float(low), float(high)

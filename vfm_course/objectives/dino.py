@@ -8,8 +8,10 @@ from torch.nn import functional as F
 class PrototypeHead(nn.Module):
     """Tokens (N, width) -> logits (N, prototypes): an MLP, a unit-length bottleneck, cosines with prototypes.
 
-    The BatchNorm in front is what lets a small run begin at all: an untrained ViT gives nearly the same CLS token for
-    every picture, the teacher's targets are then all uniform, and uniform is what the student learns to answer.
+    Uniform targets are a trap: a student that cannot tell yet what the teacher will say does best by answering
+    uniformly, the teacher follows, and nothing is left to learn. Two things keep a small run out of it. The BatchNorm
+    in front, since an untrained ViT gives nearly the same CLS token for every picture; and prototypes that stay as they
+    were drawn, since no unit vector has the same cosine with 256 random directions: targets cannot become flat.
     """
 
     def __init__(self, width: int, prototypes: int, hidden: int = 256, bottleneck: int = 64):
@@ -22,10 +24,10 @@ class PrototypeHead(nn.Module):
             nn.GELU(),
             nn.Linear(hidden, bottleneck),
         )
-        self.prototypes = nn.Parameter(F.normalize(torch.randn(prototypes, bottleneck), dim=1))
+        self.register_buffer("prototypes", F.normalize(torch.randn(prototypes, bottleneck), dim=1))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        return F.normalize(self.mlp(tokens), dim=-1) @ F.normalize(self.prototypes, dim=-1).T
+        return F.normalize(self.mlp(tokens), dim=-1) @ self.prototypes.T
 
 
 @torch.no_grad()

@@ -1,20 +1,22 @@
 """Puts trained models where the course loads them from: half precision, measured, with a card each.
 
-    python -m vfm_course.pretraining.publish RUNS [--into data/checkpoints]
+    python -m vfm_course.pretraining.publish RUNS
 
-RUNS holds one folder a recipe, as `vfm-course pretrain` writes them.
+RUNS holds one folder a recipe, as `vfm-course pretrain` writes them. The models go to data/checkpoints; what they can
+do is measured by `vfm_course.pretraining.claims`, which also fills in the cards' tables.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
 
 from vfm_course.families.catalog import CATALOG
+from vfm_course.paths import data_dir
+from vfm_course.pretraining import claims
 from vfm_course.pretraining.recipes import NAMES
-from vfm_course.pretraining.scores import measure
+from vfm_course.pretraining.tables import between
 
 KINDS = {
     "clip": ("contrastive", "objectives/clip.py"),
@@ -25,10 +27,11 @@ KINDS = {
     "supervised": ("cross-entropy on the sixteen labels", "pretraining/recipes/supervised.py"),
     "sam": ("promptable masks", "objectives/sam.py"),
 }
+STARTS = {"dinov2": "on from the pocket MAE's encoder,"}  # all others begin from random weights
 
 
 def publish(run: Path, folder: Path) -> dict:
-    """Copies one run's model into `folder` as float16 safetensors and returns its record with the measured scores."""
+    """Copies one run's model into `folder` as float16 safetensors and returns its record."""
     import torch
     import transformers
 
@@ -50,6 +53,7 @@ def publish(run: Path, folder: Path) -> dict:
         "model": name,
         "parameters": parameters,
         "images_seen": record["seen"],
+        "images_asked": record["images"],
         "minutes": round(record["seconds"] / 60, 1),
         "seed": record["seed"],
         "curve": record["curve"][::10] + record["curve"][-1:],
@@ -57,27 +61,23 @@ def publish(run: Path, folder: Path) -> dict:
 
 
 def card(record: dict) -> str:
-    """The README of one checkpoint; every number in it is in `record`."""
+    """The README of one checkpoint; its numbers are in `record`, and the measured ones are filled in later."""
     name = record["model"]
     kind, file = KINDS[name]
-    rows = "\n".join(f"| {what} | {value} |" for what, value in record["scores"].items())
     losses = "\n".join(f"| {point['images']:,} | {point['loss']:.3f} |" for point in record["curve"])
-    return f"""# Pocket {name}: a quick run
+    return f"""# Pocket {name}
 
-A small `{CATALOG[name].model_class}` ({record["parameters"]:,} parameters) trained from scratch on the drawn world:
-{kind}, loss in `vfm_course/{file}`, recipe in `vfm_course/pretraining/recipes/{name}.py`.
+A small `{CATALOG[name].model_class}` ({record["parameters"]:,} parameters), trained {STARTS.get(name, "from scratch")}
+on the drawn world: {kind}.
+Loss in `vfm_course/{file}`, recipe in `vfm_course/pretraining/recipes/{name}.py`.
 It knows drawn pictures of sixteen things and nothing else; on photographs its answers mean little.
 
-**Quick** means one run, one seed ({record["seed"]}), {record["images_seen"]:,} images seen in {record["minutes"]}
-minutes on one CPU core beside other work. A longer run will replace it.
-Again: `vfm-course pretrain {name} --images {record["images_seen"]}`.
+One run, one seed ({record["seed"]}), {record["images_seen"]:,} images seen in {record["minutes"]} minutes on one CPU
+core beside other work. Again: `vfm-course pretrain {name} --images {record["images_asked"]}`.
 
-Measured by `python -m vfm_course.pretraining.publish` on 2,000 held-out scenes (chance 0.0625 for the 16 concepts; one
-seed, so no interval but the binomial one of about ±0.02):
+Measured by `python -m vfm_course.pretraining.claims` (one pretraining run, three seeds of each probe):
 
-| | |
-|---|---|
-{rows}
+{between("")}
 
 Files: float16 safetensors; load them as float32 on a CPU, as `vfm_course.families.load` does.
 
@@ -90,23 +90,18 @@ Files: float16 safetensors; load them as float32 on a CPU, as `vfm_course.famili
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path)
-    parser.add_argument("--into", type=Path, default=Path("data/checkpoints"))
     arguments = parser.parse_args()
+    published = []
     for name in NAMES:
         if not (arguments.runs / name / "training.json").is_file():
             continue
-        folder = arguments.into / name
+        folder = data_dir() / "checkpoints" / name
         record = publish(arguments.runs / name, folder)
-        record["scores"] = measure(name, folder)
         (folder / "README.md").write_text(card(record), encoding="utf-8")
         (folder / "record.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        print(name, record["scores"], flush=True)
-    sums = []
-    for path in sorted(arguments.into.glob("*/*")):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        sums.append(f"{digest}  {path.relative_to(arguments.into).as_posix()}")
-    (arguments.into / "SHA256SUMS").write_text("\n".join(sums) + "\n", encoding="utf-8")
+        published.append(name)
+    if published:
+        claims.run(published)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from vfm_course.pretraining.tokenizer import CONTEXT, world_tokenizer
 from vfm_course.world import CONCEPTS, World
 from vfm_course.world.captions import random_caption
 
-TRAIN_SEED, PROBE_SEED, TEST_SEED = 1000, 1001, 1002  # three worlds without a common scene
+# Four worlds without a common scene: pretraining; probes learn, choose their settings, and are judged.
+TRAIN_SEED, PROBE_SEED, TEST_SEED, VALIDATION_SEED = 1000, 1001, 1002, 1003
 CAPTIONS = 8  # different captions stored for each scene
 CHUNK = 500
 

@@ -22,14 +22,23 @@ def crop(
     Returns:
         float32 (B, 3, size, size) in the images' own range.
     """
-    n = len(images)
+    return cut(images, crop_maps(len(images), area, generator, flip), size)
+
+
+def crop_maps(n: int, area: tuple[float, float], generator: torch.Generator, flip: bool = True) -> torch.Tensor:
+    """Where random crops lie: (n, 2, 3), from places in the crop to places in the picture, both from -1 to 1."""
     side = uniform(n, *area, generator).sqrt()
     theta = torch.zeros(n, 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = side
     theta[:, :, 2] = (1 - side)[:, None] * (2 * torch.rand(n, 2, generator=generator) - 1)
     if flip:
         theta[:, 0, 0] *= torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
-    grid = F.affine_grid(theta, [n, 3, size, size], align_corners=False)
+    return theta
+
+
+def cut(images: torch.Tensor, maps: torch.Tensor, size: int) -> torch.Tensor:
+    """The crops that `crop_maps` drew, float32 (B, 3, size, size)."""
+    grid = F.affine_grid(maps, [len(images), 3, size, size], align_corners=False)
     return F.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
 
 

@@ -1,7 +1,10 @@
 """Pocket DINOv2: a student guesses what a slow copy of itself sees (Oquab et al. 2023).
 
-Two large and two small crops a picture, in other colours each; the student also guesses the teacher's answer for
-patches hidden from it. The first part of the run is at lower resolution: 48 px instead of 64.
+It begins from the pocket MAE's encoder: masked pixels first, self-distillation after. For most of the run the student
+sees half the patches of a large crop, and a small crop, in other colours than the teacher, which sees all of its crop
+(as in masked siamese networks, Assran et al. 2022): a third of the work of a full step, and images seen are what a
+small run lacks. The last part is at full resolution and adds iBOT's question: what does the teacher say of the patches
+that are hidden from the student?
 """
 
 import copy
@@ -12,6 +15,7 @@ import torch
 from torch import nn
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
+from vfm_course.families.load import load
 from vfm_course.objectives.dino import PrototypeHead, distillation_loss, koleo_loss, sinkhorn, update_teacher
 from vfm_course.pretraining import encoder
 from vfm_course.pretraining.scenes import scenes
@@ -19,13 +23,16 @@ from vfm_course.pretraining.trainer import Learner, Recipe
 from vfm_course.pretraining.views import blur, crop, normalise, patch_masks, recolour
 
 SCENES = 60_000
-COLOUR = 0.4  # strength of recolouring; at 1 the CLS term never left the uniform answer (150,000 images seen)
+FIRST_COLOUR, LAST_COLOUR = 0.4, 0.8  # strength of recolouring, at the start and from the middle of the run on
+KEPT = 0.5  # share of the large crop's patches that the student sees
+SHARPNESS = 0.05  # the teacher's temperature
+MAE_NAMES = {"layers.": "encoder.layer.", "layernorm_before": "norm1", "layernorm_after": "norm2"}
 
 
 class Dinov2Learner(Learner):
-    """Student and teacher, each a Dinov2Model with a head of prototypes."""
+    """Student and teacher, each a Dinov2Model with one head of prototypes for the CLS token and the patches."""
 
-    batch_size = 96
+    batch_size = 128
 
     def __init__(self, prototypes: int = 256):
         super().__init__()
@@ -39,44 +46,48 @@ class Dinov2Learner(Learner):
             patch_size=encoder.PATCH,
             layerscale_value=1.0,
         )
-        heads = {name: PrototypeHead(encoder.WIDTH, prototypes) for name in ("cls_head", "patch_head")}
-        self.student = nn.ModuleDict({"backbone": Dinov2Model(config), **heads})
+        backbone = Dinov2Model(config)
+        begin_from_mae(backbone)
+        self.student = nn.ModuleDict({"backbone": backbone, "head": PrototypeHead(encoder.WIDTH, prototypes)})
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
 
-    def views(self, images: torch.Tensor, size: int, area: tuple, generator: torch.Generator) -> torch.Tensor:
+    def views(
+        self, images: torch.Tensor, size: int, area: tuple, progress: float, generator: torch.Generator
+    ) -> torch.Tensor:
         """One random view of each picture, uint8 (B, 3, H, W) -> float (B, 3, size, size)."""
-        view = blur(recolour(crop(images, size, area, generator), COLOUR, generator), 0.3, generator)
+        colour = FIRST_COLOUR + (LAST_COLOUR - FIRST_COLOUR) * min(1.0, progress / 0.5)
+        view = blur(recolour(crop(images, size, area, generator), colour, generator), 0.3, generator)
         return normalise(view, encoder.IMAGENET["image_mean"], encoder.IMAGENET["image_std"])
 
     def forward(self, generator: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         rows = torch.randint(len(self.data), (self.batch_size,), generator=generator).numpy()
         images = torch.from_numpy(self.data.images[rows])
-        large = encoder.LOW_SIZE if progress < encoder.LOW_SHARE else encoder.SIZE
-        small = large // 2
-        globals_ = torch.cat([self.views(images, large, (0.5, 1.0), generator) for _ in range(2)])
-        locals_ = torch.cat([self.views(images, small, (0.25, 0.5), generator) for _ in range(2)])
-        masks = patch_masks(len(globals_), large // encoder.PATCH, generator)
-        temperature = 0.04 + 0.03 * min(1.0, progress / 0.3)
-
+        full = progress >= encoder.LOW_SHARE
+        size = encoder.SIZE if full else encoder.LOW_SIZE
+        for_teacher, for_student = (self.views(images, size, (0.5, 1.0), progress, generator) for _ in range(2))
+        small = self.views(images, size // 2, (0.25, 0.5), progress, generator)
         with torch.no_grad():
-            tokens = self.teacher["backbone"](globals_).last_hidden_state
-            targets = sinkhorn(self.teacher["cls_head"](tokens[:, 0]), temperature)
-            patch_targets = sinkhorn(self.teacher["patch_head"](tokens[:, 1:][masks]), temperature)
-        first, second = targets.chunk(2)
-        tokens = self.student["backbone"](globals_, bool_masked_pos=masks).last_hidden_state
-        cls_tokens = tokens[:, 0]
-        seen = self.student["cls_head"](cls_tokens)
-        seen_small = self.student["cls_head"](self.student["backbone"](locals_).last_hidden_state[:, 0])
+            targets = sinkhorn(self.teacher["head"](self.teacher["backbone"](for_teacher).pooler_output), SHARPNESS)
 
-        # A view is never asked about itself: the first large one answers for the second and the other way round.
-        across = distillation_loss(seen, torch.cat([second, first]))
-        small_to_large = (
-            distillation_loss(seen_small, first.repeat(2, 1)) + distillation_loss(seen_small, second.repeat(2, 1))
-        ) / 2
-        dino = (across + 2 * small_to_large) / 3
-        ibot = distillation_loss(self.student["patch_head"](tokens[:, 1:][masks]), patch_targets)
-        spread = sum(koleo_loss(part) for part in cls_tokens.chunk(2)) / 2
+        backbone, head = self.student["backbone"], self.student["head"]
+        if full:
+            ibot, cls_tokens = self.hidden_patches(for_student, generator)
+        else:
+            ibot, cls_tokens = torch.zeros(()), some_patches(backbone, for_student, KEPT, generator)[:, 0]
+        # A view is never asked about itself: the teacher has seen another one of the same picture.
+        across = distillation_loss(head(cls_tokens), targets)
+        small_to_large = distillation_loss(head(backbone(small).pooler_output), targets)
+        dino, spread = (across + small_to_large) / 2, koleo_loss(cls_tokens)
         return {"loss": dino + 0.3 * ibot + 0.1 * spread, "dino": dino, "ibot": ibot, "koleo": spread}
+
+    def hidden_patches(self, views: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """iBOT's loss, where the teacher sees a view whole and the student a part; the student's CLS tokens (B, width)."""
+        masks = patch_masks(len(views), views.shape[-1] // encoder.PATCH, generator)
+        with torch.no_grad():
+            seen = self.teacher["backbone"](views).last_hidden_state[:, 1:][masks]
+            targets = sinkhorn(self.teacher["head"](seen), SHARPNESS)
+        tokens = self.student["backbone"](views, bool_masked_pos=masks).last_hidden_state
+        return distillation_loss(self.student["head"](tokens[:, 1:][masks]), targets), tokens[:, 0]
 
     def after_step(self, progress: float) -> None:
         update_teacher(self.teacher, self.student, 1 - 0.01 * (1 + math.cos(math.pi * progress)) / 2)
@@ -84,9 +95,35 @@ class Dinov2Learner(Learner):
     def save(self, folder: Path) -> None:
         self.teacher["backbone"].save_pretrained(folder)  # the teacher is the better of the two
         size = {"height": encoder.SIZE, "width": encoder.SIZE}
-        BitImageProcessor(
-            size={"shortest_edge": encoder.SIZE}, crop_size=size, **encoder.IMAGENET
-        ).save_pretrained(folder)
+        BitImageProcessor(size={"shortest_edge": encoder.SIZE}, crop_size=size, **encoder.IMAGENET).save_pretrained(
+            folder
+        )
 
 
-RECIPE = Recipe("dinov2", Dinov2Learner, images=60_000, quick_images=40_000, weight_decay=0.05, warm_up=0.1)
+def begin_from_mae(backbone: Dinov2Model) -> None:
+    """Takes over the pocket MAE's encoder: the same layers under other names.
+
+    Raises:
+        UserError: the pocket MAE is not there.
+    """
+    taken = {}
+    for name, weight in load("mae", "pocket", "cpu").model.vit.state_dict().items():
+        for theirs, ours in MAE_NAMES.items():
+            name = name.replace(theirs, ours)
+        taken[name] = weight
+    told = backbone.load_state_dict(taken, strict=False)
+    own = [name for name in told.missing_keys if "layer_scale" not in name and "mask_token" not in name]
+    assert not own and not told.unexpected_keys, (own, told.unexpected_keys)
+
+
+def some_patches(model: Dinov2Model, pixels: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
+    """CLS and a random `share` of the patches, (B, 1 + N * share, width); the others are not even read."""
+    tokens = model.embeddings(pixels)
+    n = tokens.shape[1] - 1
+    chosen = 1 + torch.rand(len(tokens), n, generator=generator).argsort(dim=1)[:, : int(share * n)]
+    chosen = chosen[:, :, None].expand(-1, -1, tokens.shape[2])
+    tokens = torch.cat([tokens[:, :1], tokens.gather(1, chosen)], dim=1)
+    return model.layernorm(model.encoder(tokens).last_hidden_state)
+
+
+RECIPE = Recipe("dinov2", Dinov2Learner, images=400_000, quick_images=40_000, weight_decay=0.05, warm_up=0.1)

@@ -81,4 +81,4 @@ def fill(table: torch.nn.Parameter) -> None:
     table[0, 1:] = sincos_positions(SIDE, table.shape[-1])
 
 
-RECIPE = Recipe("mae", MaeLearner, images=1_500_000, quick_images=250_000, learning_rate=1.5e-3)
+RECIPE = Recipe("mae", MaeLearner, images=800_000, quick_images=250_000, learning_rate=1.5e-3)
