@@ -81,7 +81,7 @@ class Dinov2Learner(Learner):
         return {"loss": dino + 0.3 * ibot + 0.1 * spread, "dino": dino, "ibot": ibot, "koleo": spread}
 
     def hidden_patches(self, views: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """iBOT's loss, where the teacher sees a view whole and the student a part; the student's CLS tokens (B, width)."""
+        """iBOT's loss: the teacher sees a view whole, the student a part of it. Also the student's CLS (B, width)."""
         masks = patch_masks(len(views), views.shape[-1] // encoder.PATCH, generator)
         with torch.no_grad():
             seen = self.teacher["backbone"](views).last_hidden_state[:, 1:][masks]

@@ -110,4 +110,4 @@ def prompts(
     )
 
 
-RECIPE = Recipe("sam", SamLearner, images=150_000, quick_images=15_000)
+RECIPE = Recipe("sam", SamLearner, images=60_000, quick_images=15_000)
