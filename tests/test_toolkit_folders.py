@@ -200,6 +200,7 @@ def report(tmp_path):
     return of
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # pytest shows what the course hides
 def test_what_cannot_be_used_is_named_with_its_reason_and_counted(tmp_path, report):
     folder = drawn_folder(tmp_path / "my photos – été 夏", 4)
     (folder / "leer é.png").touch()
