@@ -17,17 +17,23 @@ if TYPE_CHECKING:
     from vfm_course.toolkit import Row
 
 GRID = 8  # clicks a side
-GOOD = 0.75  # the least IoU that the model must expect of its mask
+GOOD = {"hub": 0.88, "pocket": 0.6}  # the least IoU that the model must expect: SAM's own, and what suits a modest one
 SAME = 0.7  # masks that overlap more than this are one
 AT_ONCE = 16  # prompts a forward pass
 
 
-def automatic_masks(image: Image.Image, sam: Loaded, grid: int = GRID, good: float = GOOD) -> torch.Tensor:
+def automatic_masks(image: Image.Image, sam: Loaded, grid: int = GRID, good: float | None = None) -> torch.Tensor:
     """Masks of everything that a grid of clicks finds, bool (M, H, W) in the picture's pixels, the best first.
 
     The picture is encoded once; only the light decoder runs for each click.
+
+    Args:
+        grid: clicks a side.
+        good: the least IoU that the model must expect of a mask for it to be kept; GOOD if not given.
     """
     import torch
+
+    good = GOOD[sam.tier] if good is None else good
 
     width, height = image.size
     steps = (np.arange(grid) + 0.5) / grid
