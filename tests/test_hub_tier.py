@@ -1,7 +1,6 @@
 """The hub tier without the hub: tiny random checkpoints of the published ones' classes, in the hub's file layout."""
 
 import dataclasses
-import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-import transformers
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -18,6 +16,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from PIL import Image
+from tiny import clip, dinov2, sam, siglip
 
 from vfm_course.errors import UserError
 from vfm_course.families import load
@@ -31,70 +30,6 @@ from vfm_course.toolkit import run
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = ["a cat", "a car", "a banana"]
-TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-
-
-def dinov2(folder: Path) -> None:
-    """Published: made for 518 px, used at 224, so its position embeddings are interpolated."""
-    config = transformers.Dinov2Config(image_size=518, patch_size=14, hidden_size=32, num_hidden_layers=2,
-                                       num_attention_heads=2)  # fmt: skip
-    transformers.Dinov2Model(config).save_pretrained(folder)
-    transformers.BitImageProcessor(size={"shortest_edge": 256}, crop_size=224).save_pretrained(folder)
-
-
-def clip(folder: Path) -> None:
-    """With byte-level BPE files as the published ones: every byte, every byte at a word's end, then the merges."""
-    letters = [chr(code) for code in (*range(33, 127), *range(161, 173), *range(174, 256), *range(256, 324))]
-    assert len(letters) == 256
-    merges = ["c a", "ca t</w>", "o f</w>", "p h", "ph o", "pho t", "phot o</w>"]
-    ends = [letter + "</w>" for letter in letters]
-    words = [*letters, *ends, *(merge.replace(" ", "") for merge in merges), "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
-    names = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
-    about = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "unk_token": "<|endoftext|>", **names}
-    (folder / "tokenizer_config.json").write_text(json.dumps(about))
-    end = len(words) - 1
-    text = {**TOWER, "vocab_size": len(words), "bos_token_id": end - 1, "eos_token_id": end, "pad_token_id": end}
-    vision = {**TOWER, "image_size": 224, "patch_size": 32}
-    config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)
-    transformers.CLIPModel(config).save_pretrained(folder)
-    transformers.CLIPImageProcessor().save_pretrained(folder)
-
-
-def siglip(folder: Path) -> None:
-    """With a SentencePiece model, as the published one."""
-    import sentencepiece
-
-    sentences = ["a photo of a cat", "a car on the road", "a banana", "this is a photo", "two dogs and one cat"]
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences), model_prefix=str(folder / "spiece"), vocab_size=40, pad_id=0, eos_id=1,
-        unk_id=2, bos_id=-1, hard_vocab_limit=False, minloglevel=2,
-    )  # fmt: skip
-    (folder / "spiece.vocab").unlink()
-    names = {"eos_token": "</s>", "pad_token": "</s>", "unk_token": "<unk>"}
-    about = {"tokenizer_class": "SiglipTokenizer", "model_max_length": 64, "model_input_names": ["input_ids"], **names}
-    (folder / "tokenizer_config.json").write_text(json.dumps(about))
-    text = {**TOWER, "vocab_size": 48, "max_position_embeddings": 64}
-    vision = {**TOWER, "image_size": 224, "patch_size": 16}
-    transformers.SiglipModel(transformers.SiglipConfig(text_config=text, vision_config=vision)).save_pretrained(folder)
-    transformers.SiglipImageProcessor(size={"height": 224, "width": 224}).save_pretrained(folder)
-
-
-def sam(folder: Path) -> None:
-    """256 px in place of 1024, for the tests' time."""
-    vision = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 256, "patch_size": 16,
-              "output_channels": 32, "global_attn_indexes": [1], "window_size": 7, "num_pos_feats": 16}  # fmt: skip
-    prompt = {"hidden_size": 32, "image_size": 256, "patch_size": 16, "mask_input_channels": 8}
-    decoder = {"hidden_size": 32, "mlp_dim": 64, "num_attention_heads": 2, "iou_head_hidden_dim": 32}
-    config = transformers.SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder)
-    model = transformers.SamModel(config)
-    model.mask_decoder.iou_prediction_head.proj_out.bias.data.fill_(9)  # sure of itself, so that its masks are kept
-    model.save_pretrained(folder)
-    size = {"size": {"longest_edge": 256}, "pad_size": {"height": 256, "width": 256}}
-    transformers.SamImageProcessor(**size).save_pretrained(folder)
-    path = folder / "preprocessor_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"processor_class": "SamProcessor"}))
 
 
 @pytest.fixture(scope="session")

@@ -1,70 +1,46 @@
-"""Which checkpoint each short name stands for, on the hub and in the pocket."""
+"""Which checkpoint each short name stands for: the pocket's names here, every other system in `systems`."""
 
 from dataclasses import dataclass
+
+from vfm_course.families.systems import SYSTEMS, Size, System, find
+
+__all__ = ["CATALOG", "SYSTEMS", "Checkpoint", "Size", "System", "checkpoint_of", "find"]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A published checkpoint; the revision is a commit, so that what is loaded cannot change.
 
-    `hub_id` and `revision` are None for a pocket model that stands for nothing on the hub. `model_class` and
-    `processor_class` are names in transformers; the pocket model of the same name is of the same classes, in
-    `data/checkpoints/NAME`.
+    `hub_id` and `revision` are None for a pocket model that stands for nothing on the hub; `revision` is also None
+    where no commit could be confirmed. `model_class` and `processor_class` are names in transformers; the pocket
+    model of the same name is of the same classes, in `data/checkpoints/NAME`. `unloadable` says why a system cannot
+    be loaded here. `large` ones take half precision on a GPU.
     """
 
     name: str
     hub_id: str | None
     revision: str | None
-    model_class: str
-    processor_class: str
+    model_class: str | None
+    processor_class: str | None
+    unloadable: str | None = None
+    large: bool = False
 
 
-CATALOG = {
-    checkpoint.name: checkpoint
-    for checkpoint in (
-        Checkpoint(
-            "dinov2",
-            "facebook/dinov2-small",
-            "ed25f3a31f01632728cabb09d1542f84ab7b0056",
-            "Dinov2Model",
-            "AutoImageProcessor",
-        ),
-        Checkpoint(
-            "clip",
-            "openai/clip-vit-base-patch32",
-            # Not the main branch, which holds a pickle only: the commit that adds safetensors to it.
-            "c237dc49a33fc61debc9276459120b7eac67e7ef",
-            "CLIPModel",
-            "AutoProcessor",
-        ),
-        Checkpoint(
-            "siglip",
-            "google/siglip-base-patch16-224",
-            "7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed",
-            "SiglipModel",
-            "AutoProcessor",
-        ),
-        Checkpoint(
-            "mae",
-            "facebook/vit-mae-base",
-            "25b184bea5538bf5c4c852c79d221195fdd2778d",
-            "ViTMAEForPreTraining",
-            "AutoImageProcessor",
-        ),
-        Checkpoint(
-            "ijepa",
-            "facebook/ijepa_vith14_1k",
-            "f157467ea509bc356ff9f61fd3c0d840eec5e04e",
-            "IJepaModel",
-            "AutoImageProcessor",
-        ),
-        Checkpoint(
-            "sam",
-            "facebook/sam-vit-base",
-            "70c1a07f894ebb5b307fd9eaaee97b9dfc16068f",
-            "SamModel",
-            "AutoProcessor",
-        ),
-        Checkpoint("supervised", None, None, "ViTForImageClassification", "AutoImageProcessor"),
+def _published(name: str, size: Size) -> Checkpoint:
+    return Checkpoint(
+        name, size.hub_id, size.revision, size.model_class, size.processor_class, size.unloadable, size.large
     )
-}
+
+
+# The names that have a pocket model; on the hub each stands for the first size of its system.
+CATALOG = {name: _published(name, SYSTEMS[name].size()) for name in ("dinov2", "clip", "siglip", "mae", "ijepa", "sam")}
+CATALOG["supervised"] = Checkpoint("supervised", None, None, "ViTForImageClassification", "AutoImageProcessor")
+
+
+def checkpoint_of(name: str) -> Checkpoint:
+    """The checkpoint that a name stands for: a pocket name, a system (its first size), or a system's size.
+
+    Raises:
+        UserError: nothing is called so.
+    """
+    return CATALOG[name] if name in CATALOG else _published(name, find(name)[1])

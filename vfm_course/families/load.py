@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vfm_course.errors import UserError
-from vfm_course.families.catalog import CATALOG, Checkpoint
+from vfm_course.families.catalog import CATALOG, Checkpoint, checkpoint_of
 from vfm_course.families.hub import reachable
 from vfm_course.paths import data_dir
 
@@ -54,42 +54,47 @@ def chosen_tier(tier: str | None = None) -> str:
 
 
 def load(name: str, tier: str | None = None, device: str | None = None, dtype: torch.dtype | None = None) -> Loaded:
-    """Loads a checkpoint by its short name.
+    """Loads a checkpoint by its short name. Code from the hub is never run.
 
     Args:
-        name: one of `CATALOG`: dinov2, clip, siglip, mae, ijepa, sam, supervised.
+        name: one of `CATALOG` (dinov2, clip, siglip, mae, ijepa, sam, supervised), which have a pocket model; on the
+            hub also every other system and size that `vfm-course models` lists, such as `dinov2-base` or `smolvlm`.
         tier: `pocket` (this course's small models) or `hub` (the published ones); `VFM_TIER` if not given.
         device: where the model goes; a GPU if there is one.
-        dtype: float32 if not given, on every device: the pocket's files hold half precision.
+        dtype: if not given, bfloat16 for a billion parameters or more on a CUDA GPU, else float32 (the pocket's
+            files hold half precision).
 
     Raises:
-        UserError: unknown name or tier; checkpoint missing or damaged; no network; licence not accepted.
+        UserError: unknown name or tier; checkpoint missing or damaged; no network; licence not accepted; a system
+            that transformers has no class for.
     """
-    if name not in CATALOG:
-        raise UserError(f"There is no checkpoint {name!r}: choose from {', '.join(CATALOG)}.")
     tier = chosen_tier(tier)
+    checkpoint = checkpoint_of(name)
+    _check_loadable(checkpoint, tier)
     import torch
     import transformers
 
-    checkpoint = CATALOG[name]
-    if tier == "hub" and checkpoint.hub_id is None:
-        raise UserError(f"{name!r} is this course's own and stands for nothing on the hub: load it with tier='pocket'.")
+    device = device or default_device()
+    if dtype is None:
+        dtype = torch.bfloat16 if checkpoint.large and str(device).startswith("cuda") else torch.float32
     where = pocket_folder(name) if tier == "pocket" else checkpoint.hub_id
+    for kind in (checkpoint.model_class, checkpoint.processor_class):
+        if not hasattr(transformers, kind):
+            raise UserError(f"transformers {transformers.__version__} has no {kind} yet: install a newer one.")
     pinned = {}
     if tier == "hub":  # without network its cache is read at once, or the sentence said at once
-        pinned = {"revision": checkpoint.revision, "local_files_only": not reachable()}
+        pinned = {"revision": checkpoint.revision or "main", "local_files_only": not reachable()}
     try:
         with _quiet(progress_bar=tier == "hub"):
             processor = getattr(transformers, checkpoint.processor_class).from_pretrained(where, **pinned)
             model, told = getattr(transformers, checkpoint.model_class).from_pretrained(
-                where, dtype=dtype or torch.float32, use_safetensors=True, output_loading_info=True, **pinned
+                where, dtype=dtype, use_safetensors=True, output_loading_info=True, **pinned
             )
     except Exception as error:  # hub, safetensors and tokenizers raise classes of their own beside OSError
         raise UserError(_sentence(error, checkpoint, tier)) from error
     if told["missing_keys"]:
         lacking = ", ".join(sorted(told["missing_keys"])[:3])
         warnings.warn(f"{where} lacks weights ({lacking} …): they are random numbers now.", stacklevel=2)
-    device = device or default_device()
     try:
         model = model.eval().requires_grad_(False).to(device)
     except RuntimeError as error:
@@ -98,6 +103,19 @@ def load(name: str, tier: str | None = None, device: str | None = None, dtype: t
         raise UserError(f"{name} does not go onto {device!r} ({first}): {advice}.") from error
     words = pocket_words(name) if tier == "pocket" else None
     return Loaded(name, tier, model, processor, revision_of(name, tier), device, words)
+
+
+def _check_loadable(checkpoint: Checkpoint, tier: str) -> None:
+    """Refuses what no tier holds, before anything heavy is imported."""
+    name = checkpoint.name
+    if checkpoint.unloadable:
+        raise UserError(f"{name} cannot be loaded here: {checkpoint.unloadable}.")
+    if tier == "pocket" and name not in CATALOG:
+        raise UserError(
+            f"There is no pocket model of {name!r} (only of {', '.join(CATALOG)}): load it with tier='hub'."
+        )
+    if tier == "hub" and checkpoint.hub_id is None:
+        raise UserError(f"{name!r} is this course's own and stands for nothing on the hub: load it with tier='pocket'.")
 
 
 @contextmanager
@@ -146,8 +164,13 @@ def _digest(path: Path) -> str:
 
 
 def revision_of(name: str, tier: str) -> str:
-    """What `Loaded.revision` would be, without loading anything: good as part of a cache's key."""
-    return CATALOG[name].revision if tier == "hub" else _digest(pocket_folder(name) / "model.safetensors")
+    """What `Loaded.revision` would be, without loading anything: good as part of a cache's key.
+
+    `main` for a published checkpoint whose commit could not be confirmed: it may change.
+    """
+    if tier == "hub":
+        return checkpoint_of(name).revision or "main"
+    return _digest(pocket_folder(name) / "model.safetensors")
 
 
 def pocket_words(name: str) -> frozenset[str] | None:
@@ -178,7 +201,13 @@ def _sentence(error: Exception, checkpoint: Checkpoint, tier: str) -> str:
     if any(isinstance(e, GatedRepoError) for e in causes) or status in (401, 403):
         return f"{checkpoint.hub_id} is gated: accept its licence on {page}, then log in with `hf auth login`."
     if any(isinstance(e, RepositoryNotFoundError) for e in causes) or status == 404:
-        return f"{checkpoint.hub_id} at revision {checkpoint.revision[:8]} is not on the hub any more."
+        at = f" at revision {checkpoint.revision[:8]}" if checkpoint.revision else ""
+        return f"{checkpoint.hub_id}{at} is not on the hub any more."
+    if "model.safetensors" in str(error):
+        return (
+            f"{checkpoint.hub_id} holds no safetensors file, only a pickle, which can run code as it is read: "
+            "choose another size of this system."
+        )
     return (
         f"{checkpoint.hub_id} could not be fetched from the hub and is not in its cache "
         "(no network, or HF_HUB_OFFLINE is set): connect once, or use the pocket tier."
