@@ -48,7 +48,9 @@ def environment(folder: Path, extra: str) -> Path:
 def test(python: Path, arguments: list[str]) -> int:
     """Unit tests, then nbval over every notebook, in one pytest run; conftest.py keeps both off the network."""
     notebooks = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "notebooks").glob("*.ipynb"))
-    command = [str(python), "-m", "pytest", "--nbval", "--nbval-current-env", *(arguments or ["tests", *notebooks])]
+    named = any((ROOT / argument.partition("::")[0]).exists() for argument in arguments)
+    wanted = [*arguments, *([] if named else ["tests", *notebooks])]  # options alone, such as -x, leave nothing out
+    command = [str(python), "-m", "pytest", "--nbval", "--nbval-current-env", *wanted]
     return subprocess.call(command, cwd=ROOT)
 
 

@@ -1,5 +1,6 @@
 """What surrounds the course agrees with itself."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,3 +91,25 @@ def test_start_serves_the_notebooks_and_refuses_a_busy_port():
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ([], ["tests", "notebooks/a.ipynb"]),
+        (["-x", "-q"], ["-x", "-q", "tests", "notebooks/a.ipynb"]),
+        (["tests/test_cli.py::test_x"], ["tests/test_cli.py::test_x"]),
+    ],
+)
+def test_options_alone_leave_no_test_out(given, wanted, tmp_path, monkeypatch):
+    for path in ("tests/test_cli.py", "notebooks/a.ipynb"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    spec = importlib.util.spec_from_file_location("course", ROOT / "course.py")
+    course = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(course)
+    called = []
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    monkeypatch.setattr(course.subprocess, "call", lambda command, cwd: called.append(command) or 0)
+    assert course.test(Path("python"), given) == 0
+    assert called[0][called[0].index("--nbval-current-env") + 1 :] == wanted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,7 +123,6 @@ def run(
     """
     check_template(template)
     paths = find_images(folder)
-    cache = cache or open_cache()
     tier = chosen_tier(tier)
     unknown = _unknown_words([*labels, template], model) if tier == "pocket" else {}
     asked = labels
@@ -130,12 +130,12 @@ def run(
     if len(labels) < (2 if model == "clip" else 1):
         raise UserError(f"Too few labels are left to score. {_unknown_sentence(unknown, asked, model)}")
     reader, looker = Encoder(model, tier, device), Encoder("dinov2", tier, device)
-    found = embed_folder(paths, [looker, reader], cache, show=show)
-    skipped = [(_name(path, folder), reason) for path, reason in found.skipped]
-    if not found.paths:
-        raise UserError(f"None of the {len(paths)} files in {str(folder)!r} could be used; {_listed(skipped)}.")
-
-    scores = label_scores(found.vectors[model], labels, template, reader, cache)
+    with nullcontext(cache) if cache else closing(open_cache()) as known:
+        found = embed_folder(paths, [looker, reader], known, show=show)
+        skipped = [(_name(path, folder), reason) for path, reason in found.skipped]
+        if not found.paths:
+            raise UserError(f"None of the {len(paths)} files in {str(folder)!r} could be used; {_listed(skipped)}.")
+        scores = label_scores(found.vectors[model], labels, template, reader, known)
     best = scores.argmax(axis=1)
     names = [_name(path, folder) for path in found.paths]
     search = exact_neighbours if len(names) < INDEX_FROM else approximate_neighbours
