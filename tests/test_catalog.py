@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import transformers
+from tiny import needs_transformers
 
 from vfm_course.errors import UserError
 from vfm_course.families import systems
@@ -77,6 +78,7 @@ def test_tokens_follow_from_size_and_patch(size):
 def test_classes_are_those_of_transformers(size):
     if size.unloadable:
         return
+    needs_transformers(size.system)
     for kind in (size.model_class, size.processor_class, size.config_class, size.built_class, size.built_config_class):
         assert kind is None or hasattr(transformers, kind)
     model, config = getattr(transformers, size.model_class), getattr(transformers, size.config_class)
@@ -87,6 +89,7 @@ def test_classes_are_those_of_transformers(size):
 def test_facts_agree_with_the_configuration(size):
     if size.unloadable:
         return
+    needs_transformers(size.system)
     config = getattr(transformers, size.built_config_class or size.config_class)(**size.config)
     seen = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
     seen = getattr(seen, "backbone_config", None) or seen

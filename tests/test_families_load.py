@@ -10,7 +10,7 @@ import torch
 import transformers
 from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image
-from tiny import MAKERS
+from tiny import MAKERS, needs_readable, needs_transformers
 
 from vfm_course.errors import UserError
 from vfm_course.families import load
@@ -59,6 +59,8 @@ def folders(tmp_path_factory):
 def loaded(request, folders, monkeypatch):
     """`load(name)` on the hub's path, which finds the tiny checkpoint; nothing may be missing in it."""
     name = request.param
+    needs_transformers(find(name)[0].name)
+    needs_readable(find(name)[0].name)
     away = dataclasses.replace(checkpoint_of(name), hub_id=str(folders(name)))
     monkeypatch.setitem(CATALOG, name, away)
     with warnings.catch_warnings():

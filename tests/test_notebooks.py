@@ -15,7 +15,7 @@ from vfm_course.exercises.record import Choice, Exercise
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LONGEST = 30  # lines of a code cell
-PATH_OF_A_MACHINE = re.compile(r"/home/|/root/|/Users/|/work/|/tmp/")
+PATH_OF_A_MACHINE = re.compile(r"/(?:home|root|Users|work|tmp)/")
 
 
 def code_cells(path: Path) -> list:

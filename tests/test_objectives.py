@@ -1,6 +1,7 @@
 """The objectives do what their papers say, and every new recipe learns, saves and loads."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -183,3 +184,38 @@ def test_every_recipe_has_its_classes_and_a_line_for_its_card():
 def test_a_model_of_the_courses_own_is_not_looked_for_on_the_hub():
     with pytest.raises(UserError, match="tier='pocket'"):
         load("supervised", tier="hub")
+
+
+def test_the_shipped_mae_names_its_weights_as_published_ones_do():
+    """transformers 5.24 writes others for the decoder, which 5.15 does not find and fills with random numbers."""
+    from safetensors import safe_open
+
+    from vfm_course.paths import data_dir
+
+    with safe_open(data_dir() / "checkpoints" / "mae" / "model.safetensors", "pt") as file:
+        names = set(file.keys())
+    assert "decoder.decoder_layers.0.attention.attention.query.weight" in names
+    assert "vit.encoder.layer.0.attention.attention.query.weight" in names and not any("_encoder" in n for n in names)
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip", "dinov2", "mae", "sam"])
+def test_a_pocket_checkpoint_lacks_no_weight(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load(name, "pocket", "cpu").model
+
+
+def test_dinov2_begins_as_the_pocket_mae():
+    """Whatever the two classes call their weights in this version of transformers."""
+    from vfm_course.pretraining.recipes.dinov2 import begin_from_mae
+
+    shape = {"hidden_size": encoder.WIDTH, "num_hidden_layers": encoder.LAYERS, "num_attention_heads": encoder.HEADS}
+    config = transformers.Dinov2Config(**shape, image_size=encoder.SIZE, patch_size=encoder.PATCH, layerscale_value=1.0)
+    backbone = transformers.Dinov2Model(config).eval()
+    begin_from_mae(backbone)
+    mae = load("mae", "pocket", "cpu")
+    pixels = torch.randn(2, 3, encoder.SIZE, encoder.SIZE, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            backbone(pixels).last_hidden_state, mae_tokens(mae.model, pixels), atol=1e-4, rtol=1e-4
+        )

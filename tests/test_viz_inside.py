@@ -140,9 +140,9 @@ def turned_to_white(model: torch.nn.Module) -> torch.nn.Module:
             weight.data[0] = 1.0  # white becomes a token along the first axis, black stays zero
         elif name.endswith("cls_token"):
             weight.data[..., 1] = 1.0
-        elif name.endswith("q_proj.weight"):
+        elif name.endswith(("q_proj.weight", "query.weight")):
             weight.data[:, 1] = 5.0
-        elif name.endswith("k_proj.weight"):
+        elif name.endswith(("k_proj.weight", "key.weight")):
             weight.data[:, 0] = 1.0
     return model
 

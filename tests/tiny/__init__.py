@@ -1,5 +1,8 @@
 """Tiny random checkpoints of the published ones' classes with their processors, one maker for each system."""
 
+import pytest
+import transformers
+
 from tiny.features import dinov2, dinov3, ijepa, mae, vjepa2
 from tiny.masks import depth_anything, grounding_dino, sam, sam2, sam3
 from tiny.scores import clip, siglip, siglip2, siglip2_naflex
@@ -33,4 +36,19 @@ MAKERS = {
     "smolvlm-256m": smolvlm,
 }
 
-__all__ = ["MAKERS", "clip", "dinov2", "sam", "siglip"]
+__all__ = ["MAKERS", "clip", "dinov2", "needs_readable", "needs_transformers", "sam", "siglip"]
+
+
+def needs_transformers(system: str) -> None:
+    """Skips the test, and says why, where this transformers, good for all else, has no class for the system yet."""
+    if system == "molmo" and not hasattr(transformers, "Molmo2Config"):
+        pytest.skip(f"transformers {transformers.__version__} has no Molmo 2; `load` says so in one sentence")
+
+
+def needs_readable(system: str) -> None:
+    """Skips where this transformers takes SAM 2's mask decoder configuration for the prompt encoder's (5.15 does)."""
+    if system != "sam2":
+        return
+    config = transformers.Sam2VideoConfig(mask_decoder_config={}).mask_decoder_config
+    if not isinstance(config, transformers.models.sam2_video.configuration_sam2_video.Sam2VideoMaskDecoderConfig):
+        pytest.skip(f"transformers {transformers.__version__} cannot read SAM 2's configuration back")

@@ -142,10 +142,16 @@ def read(loaded: Loaded, images: Sequence[Image.Image]) -> tuple[torch.Tensor, t
 
 
 def untrained(loaded: Loaded, seed: int = 0) -> Loaded:
-    """The same network with random weights, named so: what its shape alone makes of a picture."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = type(loaded.model)(copy.deepcopy(loaded.model.config))
+    """The same network with random weights, named so: what its shape alone makes of a picture.
+
+    The weights are drawn here, as ViTs usually begin, since every version of transformers draws others.
+    """
+    model = type(loaded.model)(copy.deepcopy(loaded.model.config))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim > 1:  # the others are biases of 0 and scales of 1
+                weight.copy_(0.02 * torch.randn(weight.shape, generator=generator))
     model = model.eval().requires_grad_(False).to(loaded.device)
     return dataclasses.replace(loaded, model=model, revision=UNTRAINED)
 

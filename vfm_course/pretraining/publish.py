@@ -47,6 +47,8 @@ def publish(run: Path, folder: Path) -> dict:
             shutil.copyfile(path, folder / path.name)
     model = getattr(transformers, CATALOG[name].model_class).from_pretrained(run, dtype=torch.float32)
     model.half().save_pretrained(folder)
+    if name == "mae":
+        _rename(folder / "model.safetensors", "decoder_encoder.layer.", "decoder_layers.")
     os.chmod(folder / "model.safetensors", 0o644)
     parameters = sum(weight.numel() for weight in model.parameters())
     return {
@@ -58,6 +60,15 @@ def publish(run: Path, folder: Path) -> dict:
         "seed": record["seed"],
         "curve": record["curve"][::10] + record["curve"][-1:],
     }
+
+
+def _rename(path: Path, wrong: str, right: str) -> None:
+    """Mends names of weights: transformers 5.24 writes MAE's decoder under names that no published checkpoint has, and
+    that transformers 5.15 does not find."""
+    from safetensors.torch import load_file, save_file
+
+    weights = {key.replace(wrong, right): weight for key, weight in load_file(path).items()}
+    save_file(weights, path, metadata={"format": "pt"})
 
 
 def card(record: dict) -> str:

@@ -26,7 +26,15 @@ SCENES = 60_000
 FIRST_COLOUR, LAST_COLOUR = 0.4, 0.8  # strength of recolouring, at the start and from the middle of the run on
 KEPT = 0.5  # share of the large crop's patches that the student sees
 SHARPNESS = 0.05  # the teacher's temperature
-MAE_NAMES = {"layers.": "encoder.layer.", "layernorm_before": "norm1", "layernorm_after": "norm2"}
+MAE_NAMES = {  # what Dinov2Model calls its weights -> what ViTMAEModel does; transformers has renamed some in between
+    "encoder.layer.": "layers.",
+    "norm1": "layernorm_before",
+    "norm2": "layernorm_after",
+    "attention.attention.query": "attention.q_proj",
+    "attention.attention.key": "attention.k_proj",
+    "attention.attention.value": "attention.v_proj",
+    "attention.output.dense": "attention.o_proj",
+}
 
 
 class Dinov2Learner(Learner):
@@ -106,14 +114,16 @@ def begin_from_mae(backbone: Dinov2Model) -> None:
     Raises:
         UserError: the pocket MAE is not there.
     """
-    taken = {}
-    for name, weight in load("mae", "pocket", "cpu").model.vit.state_dict().items():
-        for theirs, ours in MAE_NAMES.items():
-            name = name.replace(theirs, ours)
-        taken[name] = weight
-    told = backbone.load_state_dict(taken, strict=False)
-    own = [name for name in told.missing_keys if "layer_scale" not in name and "mask_token" not in name]
-    assert not own and not told.unexpected_keys, (own, told.unexpected_keys)
+    own = {}
+    for name in backbone.state_dict():
+        called = name
+        for ours, theirs in MAE_NAMES.items():
+            called = called.replace(ours, theirs)
+        own[called] = name
+    weights = load("mae", "pocket", "cpu").model.vit.state_dict()
+    told = backbone.load_state_dict({own[name]: weight for name, weight in weights.items()}, strict=False)
+    left = [name for name in told.missing_keys if "layer_scale" not in name and "mask_token" not in name]
+    assert not left, left
 
 
 def some_patches(model: Dinov2Model, pixels: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
