@@ -9,17 +9,10 @@ from PIL import Image
 from vfm_course.intervals import bootstrap_interval
 from vfm_course.viz import charts, explorer, pictures
 
+pytestmark = pytest.mark.usefixtures("figures")
+
 NAMES = ["cat_01.jpg", "cat_02.jpg", "old_car_01.png"]
 IMAGES = [Image.new("RGB", (8, 6), colour) for colour in ("red", "green", "blue")]
-
-
-@pytest.fixture(autouse=True)
-def figures(monkeypatch):
-    """Figures stay open to be looked into."""
-    plt.close("all")
-    monkeypatch.setattr(plt, "show", lambda: None)
-    yield
-    plt.close("all")
 
 
 def titles() -> list[str]:

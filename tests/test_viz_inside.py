@@ -21,6 +21,8 @@ from vfm_course.objectives.mae import normalise_patches, patchify
 from vfm_course.viz import gallery, inside, panels
 from vfm_course.world import World
 
+pytestmark = pytest.mark.usefixtures("figures")
+
 SIDE, PATCH = 32, 8  # pixels: 4 x 4 patches
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": SIDE, "patch_size": PATCH}
 PLAIN = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}  # pixels stay from 0 to 1
@@ -44,15 +46,6 @@ def mae():
     small = {"decoder_hidden_size": 16, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 2}
     config = transformers.ViTMAEConfig(**SHAPE, **small, norm_pix_loss=True, mask_ratio=0.75)
     return loaded("mae", transformers.ViTMAEForPreTraining(config))
-
-
-@pytest.fixture(autouse=True)
-def figures(monkeypatch):
-    """Figures stay open to be looked into."""
-    plt.close("all")
-    monkeypatch.setattr(plt, "show", lambda: None)
-    yield
-    plt.close("all")
 
 
 def titles() -> list[str]:

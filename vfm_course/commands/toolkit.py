@@ -67,7 +67,7 @@ def toolkit(
     asked = tier.value if tier else None
     if masks:  # first, so that a missing SAM is said before the folder is worked through
         from vfm_course.families import load
-        from vfm_course.masks.automatic import overlay_rows
+        from vfm_course.masks.automatic import overlay_row
 
         sam = load("sam", asked)
 
@@ -106,11 +106,9 @@ def toolkit(
         with progress() as bar:
             task = bar.add_task("Page", total=len(report.rows))
 
-            def overlay(
-                row: Row,
-            ) -> Image.Image | None:  # one at a time: those of a large folder do not fit into memory
+            def overlay(row: Row) -> Image.Image | None:  # asked for one by one: all of a large folder do not fit
                 bar.advance(task)
-                return overlay_rows([row], sam).get(row.name) if masks else None
+                return overlay_row(row, sam) if masks else None
 
             write_html(report, html, overlay)
     written = [str(path) for path in (json, csv, html) if path]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,16 +79,11 @@ def overlay(image: Image.Image, masks: torch.Tensor, alpha: float = 0.55) -> Ima
     return Image.fromarray(overlay_masks(pixels, masks, colours, alpha).round().to(torch.uint8).numpy())
 
 
-def overlay_rows(rows: list[Row], sam: Loaded, show: Callable[[], None] | None = None) -> dict[str, Image.Image]:
-    """Small overlays for the toolkit's page, by file name."""
-    pictures = {}
-    for row in rows:
-        try:
-            image = read_picture(row.path, 256).image
-        except Unreadable:
-            continue
-        image.thumbnail((320, 320))
-        pictures[row.name] = overlay(image, automatic_masks(image, sam))
-        if show:
-            show()
-    return pictures
+def overlay_row(row: Row, sam: Loaded) -> Image.Image | None:
+    """A small overlay of one picture for the toolkit's page; None if the file cannot be read any more."""
+    try:
+        image = read_picture(row.path, 256).image
+    except Unreadable:
+        return None
+    image.thumbnail((320, 320))
+    return overlay(image, automatic_masks(image, sam))

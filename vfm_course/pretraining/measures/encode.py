@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from vfm_course.features.patches import features, mae_tokens
+from vfm_course.features.patches import features
 from vfm_course.objectives.mae import patchify
 from vfm_course.pretraining import encoder
 from vfm_course.pretraining.views import normalise
-
-__all__ = ["Encoded", "Reader", "encode", "features", "mae_tokens", "random_reader", "read_pixels", "reader"]
 
 AT_ONCE = 250  # pictures a forward pass
 
