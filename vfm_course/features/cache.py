@@ -4,6 +4,7 @@ import hashlib
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ class VectorCache:
         # timeout: seconds to wait for another run's transaction; threads take turns by the lock
         self.database = sqlite3.connect(self.path, timeout=60, check_same_thread=False)
         self.database.execute("PRAGMA journal_mode=WAL")
+        weakref.finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closed
         self.database.executescript(SCHEMA)
 
     def get(self, model: str, item: bytes) -> np.ndarray | None:

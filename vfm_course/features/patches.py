@@ -142,18 +142,20 @@ def read(loaded: Loaded, images: Sequence[Image.Image]) -> tuple[torch.Tensor, t
 
 
 def untrained(loaded: Loaded, seed: int = 0) -> Loaded:
-    """The same network with random weights, named so: what its shape alone makes of a picture.
-
-    The weights are drawn here, as ViTs usually begin, since every version of transformers draws others.
-    """
+    """The same network with random weights, named so: what its shape alone makes of a picture."""
     model = type(loaded.model)(copy.deepcopy(loaded.model.config))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.ndim > 1:  # the others are biases of 0 and scales of 1
-                weight.copy_(0.02 * torch.randn(weight.shape, generator=generator))
+    draw_weights(model, seed)
     model = model.eval().requires_grad_(False).to(loaded.device)
     return dataclasses.replace(loaded, model=model, revision=UNTRAINED)
+
+
+@torch.no_grad()
+def draw_weights(model: torch.nn.Module, seed: int = 0) -> None:
+    """Random weights in place, as ViTs usually begin; drawn here, since every version of transformers draws others."""
+    generator = torch.Generator().manual_seed(seed)
+    for weight in model.parameters():
+        if weight.ndim > 1:  # the others are biases of 0 and scales of 1
+            weight.copy_(0.02 * torch.randn(weight.shape, generator=generator))
 
 
 def called(loaded: Loaded) -> str:

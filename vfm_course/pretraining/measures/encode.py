@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from vfm_course.features.patches import features
+from vfm_course.features.patches import draw_weights, features
 from vfm_course.objectives.mae import patchify
 from vfm_course.pretraining import encoder
 from vfm_course.pretraining.views import normalise
@@ -42,8 +42,8 @@ def random_reader(seed: int = 0) -> Reader:
     """The reference `random`: the shared ViT with the weights it has before training."""
     from transformers import ViTConfig, ViTForImageClassification
 
-    torch.manual_seed(seed)
     model = ViTForImageClassification(ViTConfig(**encoder.VIT)).eval()
+    draw_weights(model, seed)
     return Reader("supervised", model, encoder.IMAGENET["image_mean"], encoder.IMAGENET["image_std"])
 
 
