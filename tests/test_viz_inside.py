@@ -14,7 +14,15 @@ from vfm_course.errors import UserError
 from vfm_course.families.load import Loaded
 from vfm_course.features.attention import cls_attention
 from vfm_course.features.painting import paint, unpatchify
-from vfm_course.features.patches import as_colours, in_view, main_components, patch_grid, untrained, whole_features
+from vfm_course.features.patches import (
+    as_colours,
+    in_view,
+    main_components,
+    patch_grid,
+    patch_medians,
+    untrained,
+    whole_features,
+)
 from vfm_course.features.plane import neighbours_agree, plane
 from vfm_course.masks.prompted import prompted_masks
 from vfm_course.objectives.mae import normalise_patches, patchify
@@ -380,3 +388,15 @@ def test_a_figure_that_makes_a_large_file_is_written_smaller(tmp_path):
     panels.finish(figure, tmp_path / "white.jpg")
     with Image.open(tmp_path / "white.jpg") as picture:
         assert picture.width == panels.WIDTHS[0]
+
+
+def test_patch_medians_are_of_what_is_known_and_only_where_most_is():
+    values = np.full((5, 6), np.inf)  # rows 4 and columns 4 and 5 belong to no whole patch of 4
+    values[:2] = 1.0
+    values[2, :3] = [5.0, 7.0, 9.0]
+    found = patch_medians(values, 4)
+    assert found.shape == (1, 1) and found.item() == 1.0  # eleven of sixteen pixels are known, eight of them ones
+    values[0] = np.inf
+    assert patch_medians(values, 4).isnan().all()  # seven of sixteen
+    left_and_right = patch_medians(np.array([[1.0, 2.0, 8.0, 9.0]] * 2), 2)
+    assert left_and_right.tolist() == [[1.0, 8.0]]

@@ -163,6 +163,19 @@ def called(loaded: Loaded) -> str:
     return f"{loaded.name}, untrained" if loaded.revision == UNTRAINED else loaded.name
 
 
+def patch_medians(values: np.ndarray, patch_size: int) -> torch.Tensor:
+    """What is true of each pixel (H, W), patch by patch: float32 (rows, columns), the median of the finite values.
+
+    NaN where not more than half of the patch's pixels are finite. What does not fill a patch at the edge is left out.
+    """
+    rows, columns = values.shape[0] // patch_size, values.shape[1] // patch_size
+    cut = torch.as_tensor(values[: rows * patch_size, : columns * patch_size], dtype=torch.float32)
+    cut = cut.view(rows, patch_size, columns, patch_size).transpose(1, 2).flatten(2)
+    known = cut.isfinite()
+    medians = torch.where(known, cut, torch.nan).nanmedian(dim=2).values
+    return torch.where(known.float().mean(dim=2) > 0.5, medians, torch.nan)
+
+
 @dataclass(frozen=True)
 class Components:
     """Patches as colours.
