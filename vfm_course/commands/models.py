@@ -29,18 +29,6 @@ def models(
         _list(Console())
 
 
-def short(number: int | None) -> str:
-    """A count as a person says it: 86.6 M, 6.72 B."""
-    from vfm_course.families.systems import UNKNOWN
-
-    if number is None:
-        return UNKNOWN
-    for unit, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
-        if number >= unit:
-            return f"{number / unit:.3g} {letter}"
-    return str(number)
-
-
 def tokens_of(size: Size) -> str:
     """Tokens of one picture, CLS and registers after a plus."""
     from vfm_course.families.systems import UNKNOWN
@@ -55,7 +43,7 @@ def tokens_of(size: Size) -> str:
 def _list(console: Console) -> None:
     from rich.padding import Padding
 
-    from vfm_course.families.systems import SYSTEMS, shown
+    from vfm_course.families.systems import SYSTEMS, short, shown
 
     def line(name: str, count: str, patch: str, tokens: str, licence: str) -> str:
         return f"  {name:<20}{count:>9}  {patch:>7}  {tokens:>9}  {licence}"

@@ -127,6 +127,16 @@ def shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def short(number: int | None) -> str:
+    """A count as a person says it: 86.6 M, 6.72 B."""
+    if number is None:
+        return UNKNOWN
+    for unit, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if number >= unit:
+            return f"{number / unit:.3g} {letter}"
+    return str(number)
+
+
 def _read(record: dict[str, Any]) -> System:
     """One record; a misspelt field is an error, not a fact that gets lost."""
     sizes = record.pop("size")
