@@ -15,9 +15,9 @@ from vfm_course.exercises.protocol import Callback, Other
 def describe(value: Any) -> str:
     """A value in a few words: kind and shape of an array, the value itself when it is small."""
     if isinstance(value, torch.Tensor):
-        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
+        return f"{_with_article(str(value.dtype).removeprefix('torch.'))} tensor of shape {tuple(value.shape)}"
     if isinstance(value, np.ndarray):
-        return f"a {value.dtype.name} numpy array of shape {value.shape}"
+        return f"{_with_article(value.dtype.name)} numpy array of shape {value.shape}"
     if isinstance(value, Other):
         return f"an object of type {value.type_name}"
     if isinstance(value, Callback):
@@ -31,6 +31,10 @@ def describe(value: Any) -> str:
         return text
     size = f" of {len(value)} items" if isinstance(value, list | tuple | dict) else ""
     return f"a {type(value).__name__}{size} ({text[:80]}…)"
+
+
+def _with_article(dtype: str) -> str:
+    return f"{'an' if dtype.startswith('int') else 'a'} {dtype}"
 
 
 def _plain(value: Any) -> str:

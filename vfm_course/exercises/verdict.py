@@ -90,6 +90,7 @@ def alike(a: Any, b: Any) -> bool:
     """Equal but for rounding, through lists, tuples and dicts."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         a, b = torch.from_numpy(a), torch.from_numpy(b)
+    a, b = (x.item() if isinstance(x, torch.Tensor) and x.ndim == 0 else x for x in (a, b))  # `.item()` or not
     if type(a) is not type(b):
         return False
     if isinstance(a, torch.Tensor):
@@ -101,7 +102,7 @@ def alike(a: Any, b: Any) -> bool:
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
     if isinstance(a, float):
-        return a == b or abs(a - b) <= 1e-5 + 1e-4 * abs(b)
+        return a == b or (a != a and b != b) or abs(a - b) <= 1e-5 + 1e-4 * abs(b)  # NaN is not equal to itself
     return bool(a == b)
 
 
