@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from vfm_course.intervals import bootstrap_interval
-from vfm_course.viz import charts, explorer, pictures
+from vfm_course.viz import charts, explorer, inline, pictures
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -37,6 +37,30 @@ def test_pairs_name_what_they_show_and_say_none():
     shown = [part.get_suptitle() for part in plt.gcf().subfigs]
     assert shown == ["far", "near: none"]
     assert titles() == ["cat_01.jpg", "cat_02.jpg"]
+
+
+def test_rows_hold_their_pictures_in_order_under_their_words():
+    pictures.rows({"a red boat": IMAGES[:2], "a cat": IMAGES[2:]})
+    axes = np.reshape(plt.gcf().axes, (2, 2))
+    assert [row[0].get_title(loc="left") for row in axes] == ["a red boat", "a cat"]
+    shown = [[len(axis.images) and axis.images[0].get_array()[0, 0].tolist() for axis in row] for row in axes]
+    assert shown == [[[255, 0, 0], [0, 128, 0]], [[0, 0, 255], 0]]
+
+
+def test_a_kernel_keeps_figures_as_jpeg_unless_told_otherwise(monkeypatch):
+    from matplotlib_inline.config import InlineBackend
+
+    backend = InlineBackend(parent=None)
+    monkeypatch.setattr(InlineBackend, "instance", lambda parent: backend)
+    monkeypatch.setattr("IPython.get_ipython", lambda: None)
+    inline.small_figures()
+    assert backend.figure_formats == {"png"}  # no kernel
+    monkeypatch.setattr("IPython.get_ipython", object)
+    inline.small_figures()
+    assert backend.figure_formats == {"jpeg"} and backend.print_figure_kwargs["bbox_inches"] == "tight"
+    backend.figure_formats = {"svg"}
+    inline.small_figures()
+    assert backend.figure_formats == {"svg"}
 
 
 def test_bars_stand_for_the_best_labels_in_order():

@@ -14,7 +14,7 @@ MARK = "# Set-up, written by `vfm-course brand`"
 
 CELL = (
     MARK
-    + ''': finds the course on this machine, installs it on Colab.
+    + """: finds the course on this machine, installs it on Colab.
 import glob, importlib, pathlib, subprocess, sys, tempfile, zipfile
 here, home = pathlib.Path.cwd(), "@HOME@" if "google.colab" in sys.modules else ""
 sys.path += [str(p) for p in (here, *here.parents) if (p / "vfm_course/setup_cell.py").is_file()]
@@ -28,7 +28,7 @@ except ImportError:
     if not home: raise ImportError("@SENTENCE@") from None
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", home], check=True)
     sys.modules.pop("vfm_course", None); importlib.invalidate_caches(); from vfm_course.setup_cell import ready
-ready()'''
+ready()"""
 )
 SENTENCE = (
     "The course is not on this machine: open the notebook inside a clone of the course, "
@@ -78,7 +78,14 @@ def ready() -> None:
     Raises:
         UserError: a package is lacking and this is not Colab, or the installation failed.
     """
-    lacking = missing(requirements())
+    _install(missing(requirements()))
+    from vfm_course.viz.inline import small_figures
+
+    small_figures()
+
+
+def _install(lacking: list[str]) -> None:
+    """Installs requirements on Colab, and only there."""
     if not lacking:
         return
     if "google.colab" not in sys.modules:

@@ -114,6 +114,21 @@ def side_by_side(pictures: dict[str, Image.Image | np.ndarray | torch.Tensor], h
     plt.show()
 
 
+def rows(found: dict[str, Sequence[Image.Image]], side: float = 1.45) -> None:
+    """Pictures in rows, best first, each row under its own words."""
+    columns = max(map(len, found.values()))
+    figure, axes = plt.subplots(
+        len(found), columns, figsize=(side * columns, (side + 0.3) * len(found)), squeeze=False, layout="constrained"
+    )
+    for row, (words, images) in zip(axes, found.items(), strict=True):
+        row[0].set_title(words, fontsize=10, loc="left")
+        for axis in row:
+            axis.axis("off")
+        for axis, image in zip(row, images, strict=False):
+            axis.imshow(image)
+    plt.show()
+
+
 def _framed(axis: plt.Axes, image: Image.Image, title: str, colour: str) -> None:
     axis.imshow(image)
     axis.set_title(title, fontsize=7)
