@@ -47,6 +47,16 @@ def test_rows_hold_their_pictures_in_order_under_their_words():
     assert shown == [[[255, 0, 0], [0, 128, 0]], [[0, 0, 255], 0]]
 
 
+def test_maps_share_one_scale_and_leave_out_what_is_not_known():
+    one, other = torch.tensor([[[1.0, torch.nan]]]), torch.tensor([[[3.0, 2.0]]])
+    pictures.maps(IMAGES[:1], {"true": one, "said": other}, "distance (frames)")
+    upper, *lower, scale = plt.gcf().axes
+    assert upper.images[0].get_array()[0, 0].tolist() == [255, 0, 0]
+    assert [axis.get_ylabel() for axis in lower] == ["true", "said"] and scale.get_ylabel() == "distance (frames)"
+    assert [axis.images[0].get_clim() for axis in lower] == [(1.0, 3.0)] * 2
+    assert np.ma.getmaskarray(lower[0].images[0].get_array()).tolist() == [[False, True]]
+
+
 def test_a_kernel_keeps_figures_as_jpeg_unless_told_otherwise(monkeypatch):
     from matplotlib_inline.config import InlineBackend
 

@@ -400,3 +400,14 @@ def test_patch_medians_are_of_what_is_known_and_only_where_most_is():
     assert patch_medians(values, 4).isnan().all()  # seven of sixteen
     left_and_right = patch_medians(np.array([[1.0, 2.0, 8.0, 9.0]] * 2), 2)
     assert left_and_right.tolist() == [[1.0, 8.0]]
+
+
+def test_what_is_cut_out_stays_in_colour_within_its_box():
+    mask = np.zeros((6, 8), dtype=bool)
+    mask[2:4, 3:6] = True
+    inside.cut_out([Image.new("RGB", (8, 6), "red")], [mask], [(2, 1, 7, 5)], ["a red cat, IoU 0.50"])
+    (axis,) = plt.gcf().axes
+    shown = axis.images[0].get_array()
+    assert ((shown == [1, 0, 0]).all(axis=2) == mask).all() and axis.get_title() == "a red cat, IoU 0.50"
+    (box,) = axis.patches
+    assert (*box.get_xy(), box.get_width(), box.get_height()) == (2, 1, 5, 4)

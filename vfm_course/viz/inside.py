@@ -228,6 +228,22 @@ def boxes(
     panels.finish(figure, file)
 
 
+def cut_out(
+    images: Sequence[Image.Image],
+    masks: Sequence[np.ndarray],
+    prompts: Sequence[Sequence[float]],
+    texts: Sequence[str],
+    file: Path | None = None,
+) -> None:
+    """Masks bool (H, W) with the boxes (left, top, right, bottom) that asked for them, each under its own words."""
+    figure, axes = panels.grid(1, len(images), side=2.3)
+    for axis, image, mask, box, text in zip(axes[0], images, masks, prompts, texts, strict=True):
+        panels.spotlight(axis, image, mask)
+        panels.frame(axis, box)
+        axis.set_title(text, fontsize=9)
+    panels.finish(figure, file)
+
+
 def _name_layer(layer: int) -> str:
     return "last layer" if layer == -1 else f"layer {layer}"
 

@@ -70,12 +70,13 @@ def title_iou(axis: plt.Axes, mask: torch.Tensor, expected: torch.Tensor, thing:
     axis.set_title(text, fontsize=9)
 
 
-def spotlight(axis: plt.Axes, image: Image.Image, mask: torch.Tensor) -> None:
+def spotlight(axis: plt.Axes, image: Image.Image, mask: np.ndarray | torch.Tensor) -> None:
     """A mask bool (H, W): inside the picture as it is, outside pale and grey, an outline between them."""
+    mask = np.asarray(mask)
     pale = 0.35 * np.asarray(image.convert("L"), dtype=float)[..., None] / 255 + 0.6
-    axis.imshow(np.where(mask.numpy()[..., None], np.asarray(image) / 255, pale))
+    axis.imshow(np.where(mask[..., None], np.asarray(image) / 255, pale))
     if mask.any() and not mask.all():
-        axis.contour(mask.numpy(), [0.5], colors=OUTLINE, linewidths=1.5)
+        axis.contour(mask, [0.5], colors=OUTLINE, linewidths=1.5)
 
 
 def frame(axis: plt.Axes, box: Sequence[float]) -> None:

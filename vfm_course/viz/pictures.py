@@ -129,6 +129,29 @@ def rows(found: dict[str, Sequence[Image.Image]], side: float = 1.45) -> None:
     plt.show()
 
 
+def maps(images: Sequence[Image.Image], found: dict[str, torch.Tensor], what: str, side: float = 1.6) -> None:
+    """Pictures, and below each what is true or said of its places, one scale of colours for all.
+
+    Args:
+        found: name -> values (N, rows, columns), stretched to the picture's size; NaN stays white.
+        what: the scale's label, with its unit.
+    """
+    low = min(float(values[~values.isnan()].min()) for values in found.values())
+    high = max(float(values[~values.isnan()].max()) for values in found.values())
+    size = (side * len(images) + 1.8, (side + 0.1) * (1 + len(found)))
+    figure, axes = plt.subplots(1 + len(found), len(images), figsize=size, squeeze=False, layout="constrained")
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    for axis, image in zip(axes[0], images, strict=True):
+        axis.imshow(image)
+    for row, (name, values) in zip(axes[1:], found.items(), strict=True):
+        row[0].set_ylabel(name, fontsize=9)
+        for axis, each in zip(row, values, strict=True):
+            shown = axis.imshow(each, vmin=low, vmax=high, cmap="viridis")
+    figure.colorbar(shown, ax=axes, shrink=0.6, label=what)
+    plt.show()
+
+
 def _framed(axis: plt.Axes, image: Image.Image, title: str, colour: str) -> None:
     axis.imshow(image)
     axis.set_title(title, fontsize=7)
