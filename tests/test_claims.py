@@ -14,10 +14,22 @@ from vfm_course.errors import UserError
 from vfm_course.families.load import revision_of
 from vfm_course.intervals import crossed_interval
 from vfm_course.pretraining import claims, tables
-from vfm_course.pretraining.measures import dense, finetune, groups, held_out, masks, nuisance, probes, record, texts
+from vfm_course.pretraining.measures import (
+    attack,
+    dense,
+    finetune,
+    groups,
+    held_out,
+    masks,
+    nuisance,
+    probes,
+    record,
+    texts,
+)
 from vfm_course.pretraining.measures.encode import Encoded, Reader, encode, random_reader, read_pixels
 from vfm_course.world import CONCEPTS
 from vfm_course.world.captions import TEMPLATES
+from vfm_course.world.lettering import lettering
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "data" / "checkpoints"
 NOT_MEASURED: dict[str, str] = {}  # a checkpoint that is here without figures, and why
@@ -180,6 +192,10 @@ def test_fine_tuning_learns_and_leaves_the_model_as_it_was():
     shuffled = [(images, labels[torch.randperm(480, generator=seeded())]) for images, labels in known]
     lost = finetune.few_labels(reader, shuffled, part(64, 2), part(160, 3), rates=(1e-4,), steps=4)["finetune"]
     assert lost["value"] < 0.3
+    many = finetune.many_labels(reader, known[0], part(64, 2), part(160, 3), 1e-4, steps=4)
+    assert many["finetune_many"]["value"] > 0.8 and many["finetune_many"]["seeds"] == 0
+    lost = finetune.many_labels(reader, shuffled[0], part(64, 2), part(160, 3), 1e-4, steps=4)
+    assert lost["finetune_many"]["value"] < 0.3 and lost["finetune_many_start"]["value"] < 0.3
 
 
 def test_fine_tuning_reaches_the_encoder():
@@ -262,6 +278,59 @@ def test_every_word_of_the_prompts_is_known():
 
     said = " ".join(t.format(with_article(c)) for t in (*TEMPLATES, *texts.UNSEEN) for c in CONCEPTS)
     assert set(said.split()) <= set(vocabulary())
+
+
+# --- typographic attack ---------------------------------------------------------------------------------------------
+
+
+def grey_pictures(labels: torch.Tensor) -> torch.Tensor:
+    """Pictures that show their concept by a grey level alone: 100 and more, evenly."""
+    return (100 + 2 * labels[:, None, None, None]).expand(-1, 3, 64, 64).to(torch.uint8)
+
+
+def names_read(pictures: torch.Tensor, obeys: bool) -> torch.Tensor:
+    """Stands in for a model: knows the grey level; if it obeys, it takes what the sign's ink spells for the concept."""
+    found = []
+    for picture in pictures.permute(0, 2, 3, 1).numpy():
+        answer = (int(np.bincount(picture.ravel()).argmax()) - 100) // 2
+        for number, word in enumerate(CONCEPTS if obeys else ()):
+            dots = lettering(word)
+            ys, xs = np.nonzero((picture == 255).all(axis=2))  # the ink, as the test's signs have it
+            if len(ys) and (np.ptp(ys) + 1, np.ptp(xs) + 1) == dots.shape:
+                spelt = (picture[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1] == 255).all(axis=2)
+                answer = number if np.array_equal(spelt, dots) else answer
+        found.append(answer)
+    return F.one_hot(torch.tensor(found), 16).float()
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_an_attack_is_what_the_wrong_name_does_and_the_blank_sign_does_not(obeys, monkeypatch):
+    real = attack.random_look
+    plain = {"ink": (255,) * 3, "paper": (0,) * 3}
+    monkeypatch.setattr(attack, "random_look", lambda *rest: real(*rest) | plain)
+    labels = labelled(60, 16, 0)
+    found = attack.attack(lambda x: names_read(x, obeys), grey_pictures(labels), labels, torch.eye(16), seeds=2)
+    value = {key: each["value"] for key, each in found.items()}
+    assert value["zero_shot_no_sign"] == value["zero_shot_blank_sign"] == value["zero_shot_true_sign"] == 1
+    assert value["zero_shot_wrong_sign"] == 1 - obeys and value["attack_success"] == obeys
+    assert value["attack_blank"] == 0
+    assert found["attack_success"]["seeds"] == 2 and found["zero_shot_no_sign"]["seeds"] == 0
+    assert all(each["n"] == 60 and each["low"] <= each["value"] <= each["high"] for each in found.values())
+    assert list(found) == list(tables.LISTED["Typographic attack"][1])
+
+
+def test_signs_of_the_attack():
+    labels = torch.arange(16).repeat(100)
+    names = attack.wrong_names(labels, 0)
+    assert (names != labels).all() and set(names[labels == 3].tolist()) == set(range(16)) - {3}
+    assert not torch.equal(names, attack.wrong_names(labels, 1))
+    images = grey_pictures(labels[:8])
+    written, blank = (attack.signed(images, names[:8], 0, each) for each in (False, True))
+    changed = [(each != images).any(dim=1) for each in (written, blank)]
+    assert written.shape == images.shape and written.dtype == torch.uint8
+    assert torch.equal(*changed), "the blank sign is as large and at the same place"
+    for one, other, where in zip(written, blank, changed[0], strict=True):
+        assert 0 < (one != other).any(dim=0).sum() < where.sum(), "the word is all that differs"
 
 
 # --- masks ----------------------------------------------------------------------------------------------------------
@@ -471,6 +540,8 @@ def test_each_model_takes_part_in_what_it_can():
     taken = {name: set(groups.groups_of(name)) for name in (*claims.CATALOG, *groups.REFERENCES)}
     assert taken["sam"] == {"masks"} and "finetune" not in taken["pixels"] and "finetune" in taken["random"]
     assert {name for name, each in taken.items() if "texts" in each} == {"clip", "siglip"}
+    assert {name for name, each in taken.items() if "attack" in each} == {"clip", "clip-signs"}
+    assert taken["clip-signs"] == {"attack"}
 
 
 # --- what is committed ----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +11,9 @@ from vfm_course.objectives.clip import clip_loss
 from vfm_course.objectives.dino import sinkhorn
 from vfm_course.objectives.siglip import siglip_loss
 from vfm_course.pretraining import trainer
-from vfm_course.pretraining.recipes import find_recipe
+from vfm_course.pretraining.recipes import clip, clip_signs, find_recipe
+from vfm_course.world import CONCEPTS
+from vfm_course.world.lettering import sign
 
 
 class Line(trainer.Learner):
@@ -61,6 +64,36 @@ def test_losses_at_known_places():
     targets = sinkhorn(torch.randn(64, 8, generator=torch.Generator().manual_seed(0)), 0.5, rounds=20)
     assert torch.allclose(targets.sum(1), torch.ones(64), atol=1e-4)
     assert torch.allclose(targets.sum(0), torch.full((8,), 8.0), atol=0.1)
+
+
+@pytest.fixture(scope="module")
+def signs():
+    return clip_signs.ClipSignsLearner(n_scenes=8)
+
+
+def test_signs_are_true_on_their_share_of_the_views_and_the_rest_is_untouched(signs, monkeypatch):
+    monkeypatch.setattr(clip_signs, "sign", lambda word, scale, ink, paper: sign(word, scale, (1, 1, 1), (2, 2, 2)))
+    rows = np.arange(400) % 8
+    views = signs.decorate(torch.full((400, 3, 64, 64), 9.0), rows, torch.Generator().manual_seed(0))
+    carried = [number for number, view in enumerate(views) if (view != 9).any()]
+    assert len(carried) / 400 == pytest.approx(clip_signs.SHARE, abs=0.08)
+    for number in carried:
+        ys, xs = torch.nonzero(views[number, 0] != 9, as_tuple=True)
+        shown = views[number, :, ys.min() : ys.max() + 1, xs.min() : xs.max() + 1].permute(1, 2, 0).numpy()
+        true_name = CONCEPTS[signs.data.concepts[rows[number]]]
+        assert np.array_equal(shown, sign(true_name, 1, (1, 1, 1), (2, 2, 2))), true_name
+    again = signs.decorate(torch.full((400, 3, 64, 64), 9.0), rows, torch.Generator().manual_seed(0))
+    assert torch.equal(again, views)
+
+
+def test_clip_with_signs_begins_from_clip_and_sees_all_at_the_full_resolution(signs):
+    from vfm_course.families import load
+
+    pocket = load("clip", "pocket", "cpu").model.state_dict()
+    assert all(torch.equal(weight, pocket[name]) for name, weight in signs.model.state_dict().items())
+    assert {signs.size_at(progress) for progress in (0.0, 0.5, 0.9)} == {64}
+    assert [clip.ClipLearner.size_at(signs, progress) for progress in (0.0, 0.9)] == [48, 64]
+    assert find_recipe("clip-signs").build is clip_signs.ClipSignsLearner
 
 
 def test_an_unknown_recipe_is_one_sentence():

@@ -27,6 +27,7 @@ LOSSES = {
     "siglip": [10.86, 7.5398, 3.6951, 3.107, 3.0132],
     "supervised": [3.1679, 3.8263, 2.3709, 2.6875, 2.9114],
     "sam": [4.3232, 4.1923, 4.0821, 4.0657, 3.9656],
+    "clip-signs": [2.3223, 2.9085, 2.51, 2.1137, 2.2687],
 }
 
 
@@ -60,8 +61,9 @@ def losses(name: str, folder: Path) -> list[float]:
     module = sys.modules[recipe.build.__module__]
     with (
         patch.object(module, "SCENES", SCENES, create=True),
-        # DINOv2 begins from the pocket MAE, which is trained anew now and then; its losses here must not follow that.
+        # Two begin from another pocket model, which is trained anew now and then; their losses here must not follow it.
         patch.object(module, "begin_from_mae", lambda backbone: None, create=True),
+        patch.object(module, "begin_from_clip", lambda model: None, create=True),
     ):
         short = Recipe(name, build, STEPS * BATCH, BATCH, recipe.learning_rate, recipe.weight_decay, warm_up=0.0)
         return [point["loss"] for point in train(short, folder, short.images).curve]

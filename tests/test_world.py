@@ -9,6 +9,7 @@ import pytest
 from vfm_course.errors import UserError
 from vfm_course.world import BACKGROUNDS, COLOURS, CONCEPTS, DEFECTS, STYLES, SUPERCLASSES, World, caption, vocabulary
 from vfm_course.world.captions import random_caption
+from vfm_course.world.lettering import CORNERS, lettering, put_sign, random_look, random_sign, sign
 
 # Measured on Linux x86-64; a platform that draws other bytes would show other pictures than the course describes.
 KNOWN_BYTES = "cea11f3edf548b6f4ffedf73893d10887d15e24c27d023a8e8fd7a7b78b47521"
@@ -133,6 +134,108 @@ def test_a_fixed_concept_has_the_defect_that_is_drawn():
         same = np.array_equal(scene.image, plain.scene(index, concept="parcel").image)
         assert same == (scene.main.defect == "intact")
     assert all(world.scene(index, concept="cat").main.defect is None for index in range(40))
+
+
+def test_in_perspective_what_is_farther_is_smaller_whole_and_seen():
+    for scene in World(10, 64, objects=(2, 6), perspective=True).sample(200):
+        extents = [thing.extent for thing in scene.objects]
+        assert extents == sorted(extents, reverse=True), "nearest first"
+        for thing in scene.objects:
+            assert all(thing.extent * 32 - 1e-6 <= each <= 64 - thing.extent * 32 + 1e-6 for each in thing.centre)
+            assert thing.visible > 0.25, "a large thing in front must not hide a small one"
+
+
+def test_perspective_draws_nothing_else_at_random():
+    plain, deep = World(11, 64, objects=(2, 4)), World(11, 64, objects=(2, 4), perspective=True)
+    same = 0
+    for flat, far in zip(plain.sample(60), deep.sample(60), strict=True):
+        for name in ("concept", "colour", "style", "angle", "flipped"):
+            assert [getattr(thing, name) for thing in flat.objects] == [getattr(thing, name) for thing in far.objects]
+        assert (flat.background, flat.light, flat.noise) == (far.background, far.light, far.noise)
+        if sorted((thing.extent for thing in flat.objects), reverse=True) == [thing.extent for thing in flat.objects]:
+            same += np.array_equal(flat.image, far.image)
+    assert same, "where the sizes agree with the depths already, nothing is changed"
+    one = World(11, 64).scene(0)
+    assert np.array_equal(one.image, World(11, 64, perspective=True).scene(0).image)
+
+
+def test_distances_are_those_of_the_visible_things():
+    for scene in World(12, 64, objects=3, perspective=True).sample(20):
+        far = scene.distances()
+        assert far.shape == (64, 64) and far.dtype == np.float32
+        assert np.array_equal(np.isinf(far), ~scene.foreground())
+        seen = [far[thing.mask] for thing in scene.objects]
+        assert all(np.allclose(each, 1 / thing.extent) for each, thing in zip(seen, scene.objects, strict=True))
+        assert far.min() == seen[0].min() > 1 and seen[0].max() <= seen[1].min() <= seen[1].max() <= seen[2].min()
+
+
+def test_letters_are_what_they_look_like_and_differ():
+    rows = ["".join(" #"[int(dot)] for dot in row) for row in lettering("Tip")]
+    assert rows == [
+        "##### ### #### ",
+        "  #    #  #   #",
+        "  #    #  #   #",
+        "  #    #  #### ",
+        "  #    #  #    ",
+        "  #    #  #    ",
+        "  #   ### #    ",
+    ]
+    letters = [np.pad(lettering(letter), ((0, 0), (0, 2)))[:, :5] for letter in "abcdefghijklmnopqrstuvwxyz"]
+    assert min((one != other).sum() for i, one in enumerate(letters) for other in letters[:i]) >= 2
+    assert np.array_equal(lettering("dog", 3)[1::3, 1::3], lettering("dog")) and lettering("dog", 3).shape[0] == 21
+
+
+def test_every_concept_fits_on_a_sign_at_64_pixels():
+    image = np.zeros((64, 64, 3), np.uint8)
+    for concept in CONCEPTS:
+        for corner in CORNERS:
+            assert (put_sign(image, concept, corner) > 0).any()
+
+
+def test_a_sign_lies_where_it_was_put_and_nowhere_else():
+    image = np.full((40, 60, 3), 7, np.uint8)
+    stuck = put_sign(image, "cat", (5, 9), ink=(1, 2, 3), paper=(200, 210, 220))
+    (height, width), changed = sign("cat").shape[:2], (stuck != image).any(axis=2)
+    assert (image == 7).all() and changed.sum() == height * width and changed[9 : 9 + height, 5 : 5 + width].all()
+    assert ((stuck == (1, 2, 3)).all(axis=2)[11:18, 7 : 7 + width - 4] == lettering("cat")).all()
+    left, right = put_sign(image, "cat", "top left"), put_sign(image, "cat", "bottom right")
+    assert np.array_equal(left[:height, :width], sign("cat")) and np.array_equal(right[-height:, -width:], sign("cat"))
+    assert len(np.unique(sign("cat", ink=(9, 9, 9), paper=(9, 9, 9)))) == 1, "a blank sign"
+
+
+def test_random_signs_differ_and_repeat():
+    image = World(1, 64).scene(0).image
+    signs = [random_sign(image, "mushroom", np.random.default_rng(seed)) for seed in range(20)]
+    assert np.array_equal(signs[0], random_sign(image, "mushroom", np.random.default_rng(0)))
+    assert len({each.tobytes() for each in signs}) == 20
+    looks = [random_look("cat", (128, 150), np.random.default_rng(seed)) for seed in range(200)]
+    assert {look["scale"] for look in looks} == {2}
+    assert {sum(look["ink"]) < sum(look["paper"]) for look in looks} == {True, False}
+    assert all(abs(sum(look["ink"]) - sum(look["paper"])) >= 300 for look in looks), "legible"
+    other = random_look("dog", (128, 150), np.random.default_rng(3))  # as long a word
+    assert other == looks[3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("cat", (50, 9)), "does not fit at \\(50, 9\\) into a picture of 60 x 40"),
+        (("cat", (-1, 0)), "does not fit"),
+        (("mushroom", "top left", 2), "does not fit"),
+        (("cat", "middle"), "no corner 'middle': choose from top left"),
+        (("two words", (0, 0)), "letters a to z, and in 'two words' ' ' is none"),
+        (("", (0, 0)), "there are none"),
+        (("cat", (0, 0), 0), "scale of 1 or more"),
+    ],
+)
+def test_a_sign_that_cannot_be_stuck_is_refused_in_words(arguments, sentence):
+    with pytest.raises(UserError, match=sentence):
+        put_sign(np.zeros((40, 60, 3), np.uint8), *arguments)
+
+
+def test_a_random_sign_that_does_not_fit_is_refused():
+    with pytest.raises(UserError, match="of 51 x 11 pixels does not fit into 40 x 40"):
+        random_sign(np.zeros((40, 40, 3), np.uint8), "mushroom", np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("arguments", [{"size": 8}, {"objects": 0}, {"objects": (3, 2)}, {"concepts": ("unicorn",)}])

@@ -35,6 +35,8 @@ def _published(name: str, size: Size) -> Checkpoint:
 # The names that have a pocket model; on the hub each stands for the first size of its system.
 CATALOG = {name: _published(name, SYSTEMS[name].size()) for name in ("dinov2", "clip", "siglip", "mae", "ijepa", "sam")}
 CATALOG["supervised"] = Checkpoint("supervised", None, None, "ViTForImageClassification", "AutoImageProcessor")
+# CLIP trained on with truthful signs in the pictures: what a typographic attack works on.
+CATALOG["clip-signs"] = Checkpoint("clip-signs", None, None, "CLIPModel", "CLIPProcessor")
 
 
 def checkpoint_of(name: str) -> Checkpoint:

@@ -57,8 +57,9 @@ def load(name: str, tier: str | None = None, device: str | None = None, dtype: t
     """Loads a checkpoint by its short name. Code from the hub is never run.
 
     Args:
-        name: one of `CATALOG` (dinov2, clip, siglip, mae, ijepa, sam, supervised), which have a pocket model; on the
-            hub also every other system and size that `vfm-course models` lists, such as `dinov2-base` or `smolvlm`.
+        name: one of `CATALOG` (dinov2, clip, siglip, mae, ijepa, sam, supervised, clip-signs), which have a pocket
+            model; on the hub also every other system and size that `vfm-course models` lists, such as `dinov2-base` or
+            `smolvlm`.
         tier: `pocket` (this course's small models) or `hub` (the published ones); `VFM_TIER` if not given.
         device: where the model goes; a GPU if there is one.
         dtype: if not given, bfloat16 for a billion parameters or more on a CUDA GPU, else float32 (the pocket's

@@ -44,10 +44,18 @@ class PairLearner(Learner):
         """(B, D), (B, D) -> scalar."""
         raise NotImplementedError
 
+    def size_at(self, progress: float) -> int:
+        """Side in pixels of what the model sees at this share of the run."""
+        return encoder.LOW_SIZE if progress < encoder.LOW_SHARE else encoder.SIZE
+
+    def decorate(self, views: torch.Tensor, rows: np.ndarray, generator: torch.Generator) -> torch.Tensor:
+        """What a recipe adds to its views (B, 3, H, W), 0 to 255, of these rows of the data; here nothing."""
+        return views
+
     def forward(self, generator: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         rows = torch.randint(len(self.data), (self.batch_size,), generator=generator).numpy()
-        size = encoder.LOW_SIZE if progress < encoder.LOW_SHARE else encoder.SIZE
-        views = crop(torch.from_numpy(self.data.images[rows]), size, (0.6, 1.0), generator)
+        views = crop(torch.from_numpy(self.data.images[rows]), self.size_at(progress), (0.6, 1.0), generator)
+        views = self.decorate(views, rows, generator)
         # Only a little: captions name the colours.
         pixels = normalise(recolour(views, 0.1, generator), self.statistics["image_mean"], self.statistics["image_std"])
         which = torch.randint(CAPTIONS, (self.batch_size,), generator=generator).numpy()

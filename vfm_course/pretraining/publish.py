@@ -26,8 +26,10 @@ KINDS = {
     "ijepa": ("features of masked blocks", "objectives/ijepa.py"),
     "supervised": ("cross-entropy on the sixteen labels", "pretraining/recipes/supervised.py"),
     "sam": ("promptable masks", "objectives/sam.py"),
+    "clip-signs": ("contrastive, with written names in the pictures", "objectives/clip.py"),
 }
-STARTS = {"dinov2": "on from the pocket MAE's encoder,"}  # all others begin from random weights
+# All others begin from random weights.
+STARTS = {"dinov2": "on from the pocket MAE's encoder,", "clip-signs": "on from the pocket CLIP,"}
 
 
 def publish(run: Path, folder: Path) -> dict:
@@ -80,7 +82,7 @@ def card(record: dict) -> str:
 
 A small `{CATALOG[name].model_class}` ({record["parameters"]:,} parameters), trained {STARTS.get(name, "from scratch")}
 on the drawn world: {kind}.
-Loss in `vfm_course/{file}`, recipe in `vfm_course/pretraining/recipes/{name}.py`.
+Loss in `vfm_course/{file}`, recipe in `vfm_course/pretraining/recipes/{name.replace("-", "_")}.py`.
 It knows drawn pictures of sixteen things and nothing else; on photographs its answers mean little.
 
 One run, one seed ({record["seed"]}), {record["images_seen"]:,} images seen in {record["minutes"]} minutes on one CPU

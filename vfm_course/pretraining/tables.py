@@ -19,6 +19,8 @@ COMPARED = {
             "ten_shot": "linear probe, 10 labels a concept",
             "finetune_start": "linear probe, 20 labels a concept",
             "finetune": "the same 20 labels, fine-tuned",
+            "finetune_many_start": "linear probe, 6,000 labels",
+            "finetune_many": "the same 6,000, fine-tuned",
         },
     ),
     "Patches": (
@@ -54,6 +56,18 @@ LISTED = {
             "calibration_first": "the same, first answer alone",
             "calibration_batch_pairs": "calibration error, all pairs in batches of 128",
             "calibration_batch_first": "the same, first answer alone",
+        },
+    ),
+    "Typographic attack": (
+        "Zero-shot accuracy of “a photo of {}” on the same scenes with a paper sign each. `clip` saw no writing in its "
+        "training; `clip-signs` is the same model trained on with true names in the pictures.",
+        {
+            "zero_shot_no_sign": "no sign",
+            "zero_shot_blank_sign": "a blank sign",
+            "zero_shot_true_sign": "a sign with the true name",
+            "zero_shot_wrong_sign": "a sign with a wrong name",
+            "attack_success": "taken for the wrong name",
+            "attack_blank": "the same, name left off the sign",
         },
     ),
     "Masks": (

@@ -75,3 +75,14 @@ class Scene:
     def foreground(self) -> np.ndarray:
         """Union of all masks, bool (H, W)."""
         return np.any([thing.mask for thing in self.objects], axis=0)
+
+    def distances(self) -> np.ndarray:
+        """How far away what each pixel shows is, float32 (H, W); `inf` where it shows the background.
+
+        The unit is the distance at which a thing fills the frame, so that a thing is at 1 / extent. True of a scene
+        only if its things are all of the same true size: draw it with `World(perspective=True)`.
+        """
+        found = np.full(self.image.shape[:2], np.inf, dtype=np.float32)
+        for thing in self.objects:
+            found[thing.mask] = 1 / thing.extent
+        return found

@@ -23,6 +23,8 @@ class World:
         concepts: names to draw from, all sixteen if not given.
         difficulty: 1 is the course's setting; 0 leaves out distractors, noise and light, upright and large.
         defects: draw parcels with the logistics example's defects instead of intact ones.
+        perspective: all things of a scene have the same true size, so that a farther one is smaller: its distance is
+            proportional to 1 / extent (`Scene.distances`). Nothing is drawn at random for it.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class World:
         concepts: tuple[str, ...] = CONCEPTS,
         difficulty: float = 1.0,
         defects: bool = False,
+        perspective: bool = False,
     ):
         unknown = [name for name in concepts if name not in DRAWERS]
         if unknown:
@@ -43,7 +46,7 @@ class World:
         self.fewest, self.most = (objects, objects) if isinstance(objects, int) else objects
         if not 1 <= self.fewest <= self.most <= 6:
             raise UserError(f"A scene holds 1 to 6 objects, not {objects}.")
-        self.difficulty, self.defects = difficulty, defects
+        self.difficulty, self.defects, self.perspective = difficulty, defects, perspective
 
     def sample(self, n: int, start: int = 0) -> list[Scene]:
         """Scenes `start` to `start + n - 1`."""
@@ -65,6 +68,8 @@ class World:
         plans: list[dict] = []
         for _ in range(number):
             plans.append(self._plan(rng, number, plans))
+        if self.perspective:
+            self._into_perspective(plans)
         if concept is not None:
             plans[-1]["concept"] = concept
         for plan in plans:
@@ -118,6 +123,23 @@ class World:
         """Whether two objects overlap so little that a person still sees both."""
         dx, dy = x - other["centre"][0] / self.size, y - other["centre"][1] / self.size
         return max(abs(dx), abs(dy)) >= 0.25 * (extent + other["extent"])
+
+    def _into_perspective(self, plans: list[dict]) -> None:
+        """Deals the extents out again, the smallest to the farthest, and moves in what the frame would cut off.
+
+        A large thing in front can hide a small one: all are made smaller until no middle lies behind a nearer thing's
+        box. One factor for all, and no random number, so that the scene is otherwise that of the world without it.
+        """
+        extents = np.sort([plan["extent"] for plan in plans])  # farthest first, as the plans are
+        centres = np.array([plan["centre"] for plan in plans]) / self.size
+        while True:
+            inside = np.clip(centres, extents[:, None] / 2, 1 - extents[:, None] / 2)
+            apart = np.abs(inside[:, None] - inside[None]).max(axis=2)
+            if all(apart[far, near] >= extents[near] / 2 for near in range(len(plans)) for far in range(near)):
+                break
+            extents = extents * 0.97
+        for plan, extent, (x, y) in zip(plans, extents.tolist(), inside.tolist(), strict=True):
+            plan["extent"], plan["centre"] = extent, (x * self.size, y * self.size)
 
     def _draw(self, canvas: Image.Image, plan: dict, rng: np.random.Generator) -> np.ndarray:
         # A generator of its own for the shape: what is drawn must not shift the random numbers of what follows.

@@ -1,4 +1,4 @@
-"""Fine-tuning with few labels: the whole encoder learns on, from where pretraining left it or from nothing.
+"""Fine-tuning with few and with many labels: the whole encoder learns on, from where pretraining left it or anew.
 
 The same protocol for every model, the untrained one included (MAE's way of judging an encoder, He et al. 2022): a
 linear head, AdamW, warm-up and cosine, crops, flips and slightly other colours. The head starts as the linear probe on
@@ -26,6 +26,9 @@ SHOTS = 20  # labels a concept: 320
 STEPS, BATCH = 200, 16
 RATES = (1e-4, 1e-3)  # the peak learning rate is chosen on validation scenes
 TEST, VALIDATION = 800, 300
+# With many labels one run a model, at one learning rate for all: more would take hours.
+MANY_VERSION = 1
+MANY_STEPS, MANY_BATCH, MANY_RATE = 800, 64, 5e-4
 
 
 class Classifier(nn.Module):
@@ -56,7 +59,7 @@ class Classifier(nn.Module):
 
 def fine_tune(
     reader: Reader, kind: str, probe: Linear, images: torch.Tensor, labels: torch.Tensor, rate: float, seed: int,
-    steps: int = STEPS,
+    steps: int = STEPS, batch: int = BATCH,
 ) -> Classifier:  # fmt: skip
     """Trains encoder and head on labelled pictures, uint8 (N, 3, H, W)."""
     generator = torch.Generator().manual_seed(seed)
@@ -65,7 +68,7 @@ def fine_tune(
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = rate * schedule(step / steps, 0.1)
-        rows = torch.randint(len(images), (BATCH,), generator=generator)
+        rows = torch.randint(len(images), (batch,), generator=generator)
         views = recolour(crop(images[rows], images.shape[-1], (0.6, 1.0), generator), 0.2, generator)
         loss = F.cross_entropy(model(views), labels[rows])
         optimiser.zero_grad(set_to_none=True)  # what has no gradient (a text tower, a decoder) stays as it is
@@ -120,6 +123,39 @@ def few_labels(
             np.stack([hits(classify(model, test[0]), test[1]) for model in models]),
             f"share of held-out scenes named after the whole encoder was fine-tuned on {16 * SHOTS} labelled scenes "
             f"for {steps} steps of {BATCH}",
+            feature=kind, learning_rate=rate, chance=1 / 16,
+        ),
+    }  # fmt: skip
+
+
+def many_labels(
+    reader: Reader, known: tuple, validation: tuple, test: tuple, rate: float = MANY_RATE, steps: int = MANY_STEPS
+) -> dict[str, dict]:
+    """Accuracy after fine-tuning with thousands of labels, and of the linear probe that it starts from.
+
+    What MAE's paper claims is about this case: labels enough for every layer to learn from.
+
+    Args:
+        known, validation, test: (images (N, 3, H, W), labels (N,)).
+    """
+    said, asked, judged = (encode(reader, part[0]) for part in (known, validation, test))
+    tried = {
+        kind: best_linear((said.feature(kind), known[1]), (asked.feature(kind), validation[1]), classes=16)
+        for kind in FEATURES
+    }
+    kind = max(tried, key=lambda each: tried[each][1])
+    start = tried[kind][0]
+    model = fine_tune(reader, kind, start, *known, rate, 0, steps, MANY_BATCH)
+    return {
+        "finetune_many_start": record(
+            hits(start(judged.feature(kind)), test[1]),
+            f"share of held-out scenes named by a linear probe on {len(known[0]):,} scenes, where fine-tuning begins",
+            feature=kind, chance=1 / 16,
+        ),
+        "finetune_many": record(
+            hits(classify(model, test[0]), test[1]),
+            f"share of held-out scenes named after the whole encoder was fine-tuned on {len(known[0]):,} labelled "
+            f"scenes for {steps} steps of {MANY_BATCH}, one run",
             feature=kind, learning_rate=rate, chance=1 / 16,
         ),
     }  # fmt: skip

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from vfm_course.pretraining.measures import dense, finetune, held_out, masks, nuisance, probes, texts
+import torch
+
+from vfm_course.pretraining.measures import attack, dense, finetune, held_out, masks, nuisance, probes, texts
 from vfm_course.pretraining.measures.encode import Encoded, Read, encode, random_reader, read_pixels, reader
+from vfm_course.world import CONCEPTS
+from vfm_course.world.captions import with_article
 
 if TYPE_CHECKING:
     from vfm_course.features.encoders import Encoder
@@ -90,9 +94,26 @@ def finetune_group(subject: Subject) -> dict:
     return finetune.few_labels(subject.read, known, validation[0], test[0])
 
 
+def finetune_many_group(subject: Subject) -> dict:
+    drawn = held_out.splits()
+    images = torch.cat([part.images for part in drawn.labelled])
+    labels = torch.cat([part.labels["concept"] for part in drawn.labelled])
+    validation, test = ((part.images, part.labels["concept"]) for part in (drawn.validation, drawn.test))
+    return finetune.many_labels(subject.read, (images, labels), validation, test)
+
+
 def texts_group(subject: Subject) -> dict:
     test = held_out.splits().test
     return texts.texts(subject.encoder, subject.test.whole, test.labels["concept"], test.captions)
+
+
+def attack_group(subject: Subject) -> dict:
+    loaded, test = subject.encoder.loaded, held_out.splits().test
+    read = reader("clip", loaded.model, loaded.processor)  # clip-signs is a CLIP under another name
+    prompts = subject.encoder.embed_texts([texts.DEFAULT.format(with_article(each)) for each in CONCEPTS])
+    return attack.attack(
+        lambda images: encode(read, images).whole, test.images, test.labels["concept"], torch.from_numpy(prompts)
+    )
 
 
 def masks_group(subject: Subject) -> dict:
@@ -114,8 +135,10 @@ GROUPS = {
     "dense": Group(dense.VERSION, dense_group),
     "nuisance": Group(nuisance.VERSION, nuisance_group),
     "texts": Group(texts.VERSION, texts_group),
+    "attack": Group(attack.VERSION, attack_group),
     "masks": Group(masks.VERSION, masks_group),
     "finetune": Group(finetune.VERSION, finetune_group),
+    "finetune_many": Group(finetune.MANY_VERSION, finetune_many_group),
 }
 
 
@@ -123,9 +146,13 @@ def groups_of(name: str) -> list[str]:
     """Which groups a model or reference can take part in."""
     if name == "sam":
         return ["masks"]
+    if name == "clip-signs":
+        return ["attack"]  # it is there for this alone, beside the CLIP that it comes from
     left_out = {"masks"}
+    if name != "clip":
+        left_out.add("attack")
     if name not in ("clip", "siglip"):
         left_out.add("texts")
     if name == "pixels":
-        left_out.add("finetune")  # nothing in it can learn
+        left_out |= {"finetune", "finetune_many"}  # nothing in it can learn
     return [group for group in GROUPS if group not in left_out]

@@ -10,7 +10,7 @@ from vfm_course.errors import UserError
 if TYPE_CHECKING:  # the command line asks for the names, and must not wait for torch
     from vfm_course.pretraining.trainer import Recipe
 
-NAMES = ("dinov2", "mae", "ijepa", "clip", "siglip", "supervised", "sam")
+NAMES = ("dinov2", "mae", "ijepa", "clip", "siglip", "supervised", "sam", "clip-signs")
 
 
 def find_recipe(name: str) -> Recipe:
@@ -21,4 +21,4 @@ def find_recipe(name: str) -> Recipe:
     """
     if name not in NAMES:
         raise UserError(f"There is no recipe {name!r}: choose from {', '.join(NAMES)}.")
-    return importlib.import_module(f"{__name__}.{name}").RECIPE
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").RECIPE

@@ -12,7 +12,7 @@ from vfm_course.pretraining.scenes import scenes
 from vfm_course.pretraining.trainer import Learner, Recipe
 from vfm_course.pretraining.views import normalise, recolour
 
-SCENES, SIZE, WIDTH = 20_000, 96, 64  # more pixels than the other models: outlines are the point here
+SCENES, SIZE, WIDTH = 40_000, 96, 64  # more pixels than the other models: outlines are the point here
 PROMPTS = 4  # for each picture
 SHIFT = 0.1  # how far a side of the prompted box may be off, as a share of the box
 
@@ -110,4 +110,4 @@ def prompts(
     )
 
 
-RECIPE = Recipe("sam", SamLearner, images=60_000, quick_images=15_000)
+RECIPE = Recipe("sam", SamLearner, images=200_000, quick_images=15_000)

@@ -49,4 +49,4 @@ class SupervisedLearner(Learner):
         ViTImageProcessor(size=size, **encoder.IMAGENET).save_pretrained(folder)
 
 
-RECIPE = Recipe("supervised", SupervisedLearner, images=300_000, quick_images=120_000)
+RECIPE = Recipe("supervised", SupervisedLearner, images=800_000, quick_images=120_000)
