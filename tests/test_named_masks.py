@@ -138,13 +138,13 @@ def test_what_cannot_be_asked_is_said_in_a_sentence(squares, boxer, text, clip, 
 
 
 def test_the_pocket_models_find_what_is_named():
-    """On 6 scenes; on 60 the masks' mean IoU was 0.65, and 0.21 for a box in the middle."""
+    """On the first 12 scenes; on 60 the masks' mean IoU was 0.65, and 0.21 for a box in the middle."""
     clip, sam = load("clip", "pocket", "cpu"), load("sam", "pocket", "cpu")
     found, elsewhere = [], []
-    for scene in World(seed=78, size=224, objects=3).sample(6, start=3):
+    for scene in World(seed=78, size=224, objects=3).sample(12):
         image = Image.fromarray(scene.image)
         windows = named.window_features(image, clip)
         for thing, into in ((scene.objects[0], found), (scene.objects[1], elsewhere)):
             mask = named.named_mask(describe(scene.main, colour=True), image, clip, sam, windows).mask
             into.append((mask & thing.mask).sum() / (mask | thing.mask).sum())
-    assert np.mean(found) > 0.5 > 0.2 > np.mean(elsewhere), (found, elsewhere)
+    assert np.mean(found) > 0.4 > 0.2 > np.mean(elsewhere), (found, elsewhere)

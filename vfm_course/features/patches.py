@@ -27,7 +27,7 @@ def features(name: str, model: torch.nn.Module, pixels: torch.Tensor) -> tuple[t
     """What an encoder says of pictures, patch by patch and as a whole.
 
     Args:
-        name: dinov2, mae, ijepa, clip, siglip or supervised.
+        name: dinov2, mae, ijepa, clip, clip-signs, siglip or supervised.
         pixels: (B, 3, H, W) as the model's own processor gives them.
 
     Returns:
@@ -35,7 +35,7 @@ def features(name: str, model: torch.nn.Module, pixels: torch.Tensor) -> tuple[t
         token after the last norm (DINOv2, MAE, supervised), the mean of the patches (I-JEPA, which has no CLS token),
         the place in the joint space of pictures and texts (CLIP; SigLIP, by its attention pooling).
     """
-    if name in ("clip", "siglip"):
+    if name in ("clip", "clip-signs", "siglip"):
         answer = model.get_image_features(pixel_values=pixels)
         return answer.last_hidden_state[:, extra_tokens(name, model) :], answer.pooler_output
     if name == "ijepa":
