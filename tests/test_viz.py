@@ -57,6 +57,7 @@ def test_maps_share_one_scale_and_leave_out_what_is_not_known():
     assert np.ma.getmaskarray(lower[0].images[0].get_array()).tolist() == [[False, True]]
 
 
+@pytest.mark.filterwarnings("ignore:InlineBackend:DeprecationWarning")  # traitlets' own, of matplotlib-inline
 def test_a_kernel_keeps_figures_as_jpeg_unless_told_otherwise(monkeypatch):
     from matplotlib_inline.config import InlineBackend
 
