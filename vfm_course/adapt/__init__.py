@@ -1,0 +1,1 @@
+"""Ways to adapt a pretrained encoder to a labelled task: from a head on frozen features to training every weight."""
