@@ -17,7 +17,7 @@ from tiny import clip, dinov2
 from torch import nn
 from torch.nn import functional as F
 
-from vfm_course.adapt import table
+from vfm_course.adapt import frozen, table
 from vfm_course.adapt.adapted import Adapted
 from vfm_course.adapt.adapter import adapter
 from vfm_course.adapt.augment import augment
@@ -29,7 +29,7 @@ from vfm_course.adapt.lora import lora, merged
 from vfm_course.adapt.memory import peak_growth
 from vfm_course.adapt.methods import METHODS
 from vfm_course.adapt.parcels import LIGHTING, PACKAGING, QUESTIONS, parcel_tasks, parcels
-from vfm_course.adapt.reading import encoder_weights, forget, read_images, read_part
+from vfm_course.adapt.reading import Said, encoder_weights, forget, read_images, read_part
 from vfm_course.adapt.roles import blocks, projections
 from vfm_course.adapt.table import Row, as_text, compare
 from vfm_course.adapt.task import Part, Task, concept_task, few_rows, leaks
@@ -267,7 +267,10 @@ def test_shifted_parcels_have_what_no_training_picture_has(tasks):
         left = image.astype(float) / np.maximum(scene.image, 1)
         bright = scene.image.min(axis=2) > 60
         assert left[bright].min() > 0.36 and left[bright].max() <= 0.9 and np.ptp(left[bright]) > 0.3
-    assert len({tuple((image[[0, 0, -1], [0, -1, 0]].mean(axis=1) > 60).tolist()) for image in dark}) > 2  # sides
+    whole = np.stack([scene.image for scene in scenes]).astype(float)
+    halves = (np.s_[:, :32], np.s_[:, 32:], np.s_[:, :, :32], np.s_[:, :, 32:])  # upper, lower, left, right
+    kept = [dark[half].sum(axis=(1, 2, 3)) / whole[half].sum(axis=(1, 2, 3)) for half in halves]
+    assert set(np.argmax(kept, axis=0)) == {0, 1, 2, 3}
     assert set(tasks["packaging"].shifted) == {LIGHTING} and "outlined" not in tasks["packaging"].classes
     assert set(tasks["light"].shifted) == set(tasks["camera"].shifted) == {PACKAGING}
     assert all(len(task.shifted) == 2 for name, task in tasks.items() if name not in ("packaging", "light", "camera"))
@@ -307,6 +310,24 @@ def test_settings_are_chosen_on_validation_and_never_on_test(loaded):
     assert linear(loaded, uneven, decays=(1e-4, 1e6)).settings["decay"] == 1e-4
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_the_feature_is_the_one_that_validation_prefers(loaded, monkeypatch, name):
+    def said(kind: str):
+        def read(_, part: Part) -> Said:
+            noise = torch.randn(len(part), 300, generator=torch.Generator().manual_seed(int(part.images.sum())))
+            rows = {"whole": noise, "mean": noise} | {kind: F.one_hot(torch.from_numpy(part.labels), 4).float()}
+            return Said(**rows, seconds=1, memory=0)
+
+        return read
+
+    for kind in ("whole", "mean"):
+        monkeypatch.setattr(frozen, "read_part", said(kind))
+        if name in INSIDE:
+            assert frozen.linear_start(loaded, made_up()).feature == kind
+        else:
+            assert METHODS[name](loaded, made_up()).settings["feature"] == kind
+
+
 def test_one_pass_of_the_encoder_serves_every_head_and_task(loaded):
     task = made_up()
     for method in (knn, class_means, linear):
@@ -315,6 +336,7 @@ def test_one_pass_of_the_encoder_serves_every_head_and_task(loaded):
     cost = linear(loaded, other)
     assert loaded.model.read == 60 + 60 + 300 and not any(loaded.model.with_graph)
     assert cost.seconds > cost.reading > 0 and knn(loaded, task).reading == cost.reading
+    assert knn(loaded, task).seconds > cost.reading  # though it was read before
     assert not read_part(loaded, task.train).whole.requires_grad
     forget()
     read_part(loaded, task.train.take([0, 1, 1]))
@@ -446,11 +468,12 @@ def test_trained_numbers_are_those_of_the_formulas(loaded):
 
 def test_only_what_the_method_trains_is_in_the_optimiser(loaded, monkeypatch):
     given = []
+    loaded.model.requires_grad_(True)  # as a learner may have left it
     kind = torch.optim.AdamW
     monkeypatch.setattr(torch.optim, "AdamW", lambda groups, **k: given.append(groups) or kind(groups, **k))
     task = made_up()
     for name, method in INSIDE.items():
-        model = method(loaded, task, steps=1, rates=1e-3).model
+        model = method(loaded, task, steps=7, rates=1e-3).model
         named = {id(weight): key for key, weight in model.named_parameters()}
         inside = {named[id(weight)] for group in given[-1] for weight in group["params"]}
         wanted = {key for key in named.values() if key.startswith("head.")}
@@ -459,6 +482,7 @@ def test_only_what_the_method_trains_is_in_the_optimiser(loaded, monkeypatch):
                    in key}  # fmt: skip
         assert inside == wanted and len(wanted) > 2, name
         decayed = {named[id(weight)] for group in given[-1] if group["weight_decay"] for weight in group["params"]}
+        assert {group["lr"] for group in given[-1]} == {1e-3 * warm_up_and_cosine(6 / 7)}
         assert "head.weight" in decayed and not any(key.endswith(("bias", "norm.weight", "cls")) for key in decayed)
 
 
@@ -562,6 +586,7 @@ def test_the_pocket_models_parts_are_found(name):
     assert len(projections(model, ("query", "key", "value", "output"))) == 24
     assert len(blocks(model)) == 6 and len({type(block) for block in blocks(model)}) == 1
     reads = encoder_weights(model)
+    assert not any(each.startswith(("classifier", "text", "decoder", "logit")) for each in reads)
     assert 1_190_000 < sum(weight.numel() for weight in reads.values()) < 1_450_000
     copied = copy_encoder(model)
     apart = {key: weight.data_ptr() != dict(model.named_parameters())[key].data_ptr()
@@ -681,7 +706,7 @@ def test_a_row_holds_what_was_measured(loaded, method):
 
 def test_all_methods_learn_from_the_same_pictures(loaded, method):
     (one, first), (other, second) = method(), method()
-    compare(loaded, made_up(), {"one": first, "two": second}, seeds=(0, 1), shots=4, show=False)
+    compare(loaded, made_up(), {"one": first, "another": second}, seeds=(0, 1), shots=4, show=False)
     assert one.seen == other.seen and len(one.seen[0]) == 12 and one.seen[0] != one.seen[1]
 
 
@@ -725,7 +750,15 @@ def test_what_has_changed_is_run_again(loaded, method, tmp_path):
     labels[5] = (labels[5] + 1) % 3
     assert runs(tasks=dataclasses.replace(task, validation=Part(task.validation.images, labels))) == 1
     assert runs(tasks=dataclasses.replace(task, unchanged_by=("flip",))) == 1
-    assert runs(lambda mine: lambda loaded, task, seed: mine(loaded, task, seed)) == 1  # another function of that name
+
+    def edited(mine):
+        def way(loaded, task, seed, *, rights=100):
+            return mine(loaded, task, seed, rights=rights)
+
+        way.__qualname__ = mine.__qualname__  # as if its cell had been changed and run again
+        return way
+
+    assert (runs(edited), runs(edited), runs()) == (1, 0, 0)
     with torch.no_grad():
         loaded.model.cls[0, 0, 0] += 1e-3
     assert runs() == 1
