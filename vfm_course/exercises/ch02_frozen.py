@@ -1,75 +1,15 @@
-"""Notebook 02, a head on a frozen backbone: exercises 2.1 to 2.3 and 2.5."""
+"""Notebook 02, a backbone that stays as it is: 2.2 and 2.3."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from vfm_course.exercises.judge import describe, expect_close, expect_equal, expect_true
+from vfm_course.exercises.judge import describe, expect_close, expect_equal, expect_several, expect_true
 from vfm_course.exercises.protocol import Other
 from vfm_course.exercises.record import Exercise, Mistake
 
 _REFERENCE = "vfm_course.solutions.ch02_heads:"
-
-
-def several(got, count, what):
-    """The parts of an answer that returns `count` values."""
-    right = isinstance(got, tuple | list) and len(got) == count
-    expect_true(right, f"{what} should hold {count} values; it is {describe(got)}.")
-    return got
-
-
-# 2.1 ---------------------------------------------------------------------------------------------------------------
-def check_share(answer, draw):
-    # A small backbone first: next to a large one nobody sees what the head is divided by.
-    small = (1000 * draw.integer(5, 20), draw.integer(48, 80), draw.integer(6, 14))
-    for backbone, width, classes in (small, (86_580_480, 768, 10)):
-        head = width * classes + classes
-        where = f"of a head for {classes} classes on {width} features and {backbone:,} frozen parameters"
-        trained, total, percent = several(answer(backbone, width, classes), 3, "The answer (trained, total, percent)")
-        expect_equal(trained, head, f"The number of trained parameters {where}")
-        expect_equal(total, backbone + head, f"The number of all parameters {where}")
-        expect_close(percent, 100 * head / (backbone + head), f"The percentage {where}", atol=1e-7)
-
-
-def share_no_bias(backbone_parameters, width, classes):
-    trained = width * classes
-    return trained, backbone_parameters + trained, 100 * trained / (backbone_parameters + trained)
-
-
-def share_bias_of_width(backbone_parameters, width, classes):
-    trained = width * classes + width
-    return trained, backbone_parameters + trained, 100 * trained / (backbone_parameters + trained)
-
-
-def share_one_bias(backbone_parameters, width, classes):
-    trained = width * classes + 1
-    return trained, backbone_parameters + trained, 100 * trained / (backbone_parameters + trained)
-
-
-def share_not_percent(backbone_parameters, width, classes):
-    trained = (width + 1) * classes
-    return trained, backbone_parameters + trained, trained / (backbone_parameters + trained)
-
-
-def share_of_backbone(backbone_parameters, width, classes):
-    trained = (width + 1) * classes
-    return trained, backbone_parameters + trained, 100 * trained / backbone_parameters
-
-
-def share_total_is_backbone(backbone_parameters, width, classes):
-    trained = (width + 1) * classes
-    return trained, backbone_parameters, 100 * trained / backbone_parameters
-
-
-def share_rounded(backbone_parameters, width, classes):
-    trained = (width + 1) * classes
-    return trained, backbone_parameters + trained, round(100 * trained / (backbone_parameters + trained), 3)
-
-
-def share_all_trained(backbone_parameters, width, classes):
-    total = backbone_parameters + (width + 1) * classes
-    return total, total, 100.0
 
 
 # 2.2 ---------------------------------------------------------------------------------------------------------------
@@ -221,7 +161,7 @@ def check_groups(answer, draw):
     vectors = {"head.0.weight": (width,), "head.0.bias": (width,), "head.1.bias": (width,), "head.3.bias": (classes,)}
     named = frozen | matrices | vectors
     order = draw.pick(list(named), len(named))
-    groups = several(answer({name: named[name] for name in order}, decay), 2, "The list of groups")
+    groups = expect_several(answer({name: named[name] for name in order}, decay), 2, "The list of groups")
     for what, group, names, value in zip(
         ("The group with weight decay", "The group without weight decay"),
         groups, (matrices, vectors), (decay, 0.0), strict=True,
@@ -281,105 +221,7 @@ def groups_vectors_left_out(shapes, weight_decay):
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": [], "weight_decay": 0.0}]
 
 
-# 2.5 ---------------------------------------------------------------------------------------------------------------
-def check_gradient(answer, draw):
-    features, labels = draw.normal(7, 5), draw.integers(0, 3, 7)
-    weight, bias = draw.normal(3, 5), draw.normal(3)
-    for size, what in ((1, ""), (100, ", where logits are in the hundreds")):
-        both = [(size * weight).requires_grad_(), (size * bias).requires_grad_()]
-        loss = nn.functional.cross_entropy(features @ both[0].T + both[1], labels)
-        wanted = torch.autograd.grad(loss, both)
-        got = answer(features, size * weight, size * bias, labels)
-        got = several(got, 2, "The answer (gradient of weight, gradient of bias)")
-        expect_close(got[0], wanted[0], f"The gradient of the weight{what}")
-        expect_close(got[1], wanted[1], f"The gradient of the bias{what}")
-
-
-def _error(features, weight, bias, labels):
-    return (features @ weight.T + bias).softmax(dim=1) - nn.functional.one_hot(labels, len(bias))
-
-
-def gradient_sum(features, weight, bias, labels):
-    error = _error(features, weight, bias, labels)
-    return error.T @ features, error.sum(dim=0)
-
-
-def gradient_mean_of_all(features, weight, bias, labels):
-    error = _error(features, weight, bias, labels)
-    return error.T @ features / error.numel(), error.sum(dim=0) / error.numel()
-
-
-def gradient_bias_summed(features, weight, bias, labels):
-    error = _error(features, weight, bias, labels)
-    return error.T @ features / len(features), error.sum(dim=0)
-
-
-def gradient_uphill(features, weight, bias, labels):
-    error = _error(features, weight, bias, labels)
-    return -error.T @ features / len(features), -error.mean(dim=0)
-
-
-def gradient_no_softmax(features, weight, bias, labels):
-    error = features @ weight.T + bias - nn.functional.one_hot(labels, len(bias))
-    return error.T @ features / len(features), error.mean(dim=0)
-
-
-def gradient_over_images(features, weight, bias, labels):
-    error = (features @ weight.T + bias).softmax(dim=0) - nn.functional.one_hot(labels, len(bias))
-    return error.T @ features / len(features), error.mean(dim=0)
-
-
-def gradient_sigmoid(features, weight, bias, labels):
-    error = (features @ weight.T + bias).sigmoid() - nn.functional.one_hot(labels, len(bias))
-    return error.T @ features / len(features), error.mean(dim=0)
-
-
-def gradient_no_labels(features, weight, bias, labels):
-    probabilities = (features @ weight.T + bias).softmax(dim=1)
-    return probabilities.T @ features / len(features), probabilities.mean(dim=0)
-
-
-def gradient_no_bias(features, weight, bias, labels):
-    error = _error(features, weight, 0 * bias, labels)
-    return error.T @ features / len(features), error.mean(dim=0)
-
-
-def gradient_transposed(features, weight, bias, labels):
-    error = _error(features, weight, bias, labels)
-    return features.T @ error / len(features), error.mean(dim=0)
-
-
-def gradient_overflows(features, weight, bias, labels):
-    powers = (features @ weight.T + bias).exp()
-    error = powers / powers.sum(dim=1, keepdim=True) - nn.functional.one_hot(labels, len(bias))
-    return error.T @ features / len(features), error.mean(dim=0)
-
-
 EXERCISES = (
-    Exercise(
-        id="2.1",
-        notebook="02",
-        title="The headline",
-        level="B",
-        minutes=4,
-        points=1,
-        hints=(
-            "A linear head multiplies `width` numbers by a matrix of shape (classes, width) and adds a bias.",
-            "The bias has one number for each class. The total is the backbone and the head together.",
-        ),
-        reference=_REFERENCE + "trained_share",
-        check=check_share,
-        mistakes=(
-            Mistake(share_no_bias, "The bias is missing: one number more for each class."),
-            Mistake(share_bias_of_width, "The bias has as many numbers as there are classes, not features."),
-            Mistake(share_one_bias, "One bias was counted for all; each class has its own."),
-            Mistake(share_not_percent, "This is the share itself; times 100 it is a percentage."),
-            Mistake(share_of_backbone, "Divided by the backbone's parameters; the head's belong to the total too."),
-            Mistake(share_total_is_backbone, "The total leaves out the head."),
-            Mistake(share_rounded, "The percentage was rounded; return all digits, and round when you print it."),
-            Mistake(share_all_trained, "Everything was counted as trained; the backbone is frozen."),
-        ),
-    ),
     Exercise(
         id="2.2",
         notebook="02",
@@ -458,36 +300,6 @@ EXERCISES = (
             Mistake(groups_swapped, "The two groups are in the wrong order: the one with decay comes first."),
             Mistake(groups_same_decay, "Both groups have the decay; biases and norms get 0.0."),
             Mistake(groups_vectors_left_out, "Biases and norms are in no group at all: they would never be trained."),
-        ),
-    ),
-    Exercise(
-        id="2.5",
-        notebook="02",
-        title="The gradient of a linear head",
-        level="I",
-        minutes=12,
-        points=3,
-        hints=(
-            "The gradient of the cross-entropy with respect to the logits is `softmax(logits) - one_hot(labels)`.",
-            "A mean over N images: divide it by N once, then it is right for weight and bias alike.",
-            "The weight gets `error.T @ features`, (C, N) @ (N, D); the bias the sum of the error over the images.",
-        ),
-        reference=_REFERENCE + "head_gradient",
-        check=check_gradient,
-        mistakes=(
-            Mistake(gradient_sum, "This is the gradient of the sum over the images; the mean divides it by N."),
-            Mistake(gradient_mean_of_all, "Divided by N times the classes; the mean is over the N images."),
-            Mistake(gradient_bias_summed, "The weight has its mean, but the bias has the sum over the images."),
-            Mistake(gradient_uphill, "The sign is reversed: a step against this gradient would raise the loss."),
-            Mistake(gradient_no_softmax, "The softmax is missing: probabilities minus one-hot, not logits."),
-            Mistake(gradient_over_images, "The softmax runs over the images (dim 0); it belongs over the classes."),
-            Mistake(gradient_sigmoid, "A sigmoid looks at each class alone; cross-entropy goes with a softmax."),
-            Mistake(gradient_no_labels, "The labels are missing: take 1 off the probability of the right class."),
-            Mistake(gradient_no_bias, "The logits were computed without the bias."),
-            Mistake(gradient_transposed, "The weight's gradient is transposed; it has the weight's shape, (C, D)."),
-            Mistake(
-                gradient_overflows, "`exp` of a large logit is infinite: `softmax` takes the largest logit off first."
-            ),
         ),
     ),
 )

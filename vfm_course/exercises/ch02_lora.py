@@ -1,12 +1,11 @@
-"""Notebook 02, LoRA: exercises 2.8 to 2.11."""
+"""Notebook 02, LoRA by hand: 2.8, 2.9 and 2.10."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from vfm_course.exercises.ch02_frozen import several
-from vfm_course.exercises.judge import expect_close, expect_equal, expect_finite, expect_shape, expect_true
+from vfm_course.exercises.judge import expect_close, expect_finite, expect_several, expect_shape, expect_true
 from vfm_course.exercises.record import Exercise, Mistake
 
 _REFERENCE = "vfm_course.solutions.ch02_heads:"
@@ -156,7 +155,7 @@ class LoraDetaches(_Lora):
 # 2.9 ---------------------------------------------------------------------------------------------------------------
 def check_init(answer, draw):
     width, out, r = draw.integer(10, 14), draw.integer(6, 9), draw.integer(2, 5)
-    A, B = several(answer(width, out, r), 2, "The answer (A, B)")
+    A, B = expect_several(answer(width, out, r), 2, "The answer (A, B)")
     expect_shape(A, (r, width), "A")
     expect_shape(B, (out, r), "B")
     expect_finite(A, "A")
@@ -243,43 +242,6 @@ def merge_weight_scaled(weight, A, B, alpha):
 def merge_in_place(weight, A, B, alpha):
     weight += alpha / A.shape[0] * (B @ A)
     return weight
-
-
-# 2.11 --------------------------------------------------------------------------------------------------------------
-def check_count(answer, draw):
-    width, layers, r, matrices = 32 * draw.integer(3, 9), draw.integer(5, 12), draw.pick([4, 8, 16], 1)[0], 3
-    what = f"rank {r} on {matrices} matrices of {layers} layers of width {width}"
-    expect_equal(answer(width, layers, r, matrices), 2 * r * width * layers * matrices, f"The count for {what}")
-    what = "rank 8 on query and value of 12 layers of width 768"
-    expect_equal(answer(768, 12, 8, 2), 294_912, f"The count for {what}")
-
-
-def count_one_factor(width, layers, r, matrices):
-    return r * width * layers * matrices
-
-
-def count_full(width, layers, r, matrices):
-    return width * width * layers * matrices
-
-
-def count_product(width, layers, r, matrices):
-    return (r * width) ** 2 * layers * matrices
-
-
-def count_one_layer(width, layers, r, matrices):
-    return 2 * r * width * matrices
-
-
-def count_one_matrix(width, layers, r, matrices):
-    return 2 * r * width * layers
-
-
-def count_biases(width, layers, r, matrices):
-    return (2 * r * width + r + width) * layers * matrices
-
-
-def count_with_weight(width, layers, r, matrices):
-    return (width * width + 2 * r * width) * layers * matrices
 
 
 EXERCISES = (
@@ -378,29 +340,6 @@ EXERCISES = (
             Mistake(
                 merge_in_place, "The weight that was passed in is now another one: the next adapter needs it as it was."
             ),
-        ),
-    ),
-    Exercise(
-        id="2.11",
-        notebook="02",
-        title="What LoRA trains",
-        level="B",
-        minutes=4,
-        points=1,
-        hints=(
-            "A is (r, width) and B is (width, r): how many numbers do the two hold?",
-            "That is for one matrix. Each layer has `matrices` of them, and there are `layers` layers.",
-        ),
-        reference=_REFERENCE + "count_lora",
-        check=check_count,
-        mistakes=(
-            Mistake(count_one_factor, "Only one of A and B was counted."),
-            Mistake(count_full, "This is the size of the frozen matrices; counted are A and B."),
-            Mistake(count_product, "The sizes of A and B add up; they were multiplied."),
-            Mistake(count_one_layer, "This is for one layer."),
-            Mistake(count_one_matrix, "This is for one matrix in each layer."),
-            Mistake(count_biases, "A and B have no biases."),
-            Mistake(count_with_weight, "The frozen matrices were counted with A and B; they are not trained."),
         ),
     ),
 )

@@ -56,6 +56,13 @@ def expect_true(condition: bool, sentence: str) -> None:
         raise CheckFailed(sentence)
 
 
+def expect_several(got: Any, count: int, what: str) -> tuple | list:
+    """The parts of an answer that returns `count` values."""
+    right = isinstance(got, tuple | list) and len(got) == count
+    expect_true(right, f"{what} should hold {count} values; it is {describe(got)}.")
+    return got
+
+
 def expect_tensor(got: Any, what: str) -> torch.Tensor:
     """The value, if it is a torch tensor."""
     expect_true(isinstance(got, torch.Tensor), f"{what} should be a torch tensor; it is {describe(got)}.")
