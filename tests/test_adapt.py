@@ -21,7 +21,7 @@ from vfm_course.adapt import frozen, table
 from vfm_course.adapt.adapted import Adapted
 from vfm_course.adapt.adapter import adapter
 from vfm_course.adapt.augment import augment
-from vfm_course.adapt.classifier import batches, copy_encoder, warm_up_and_cosine
+from vfm_course.adapt.classifier import WARM_UP, batches, copy_encoder
 from vfm_course.adapt.frozen import class_means, knn, linear
 from vfm_course.adapt.full import full
 from vfm_course.adapt.linear import fit_linear, nearest
@@ -32,7 +32,7 @@ from vfm_course.adapt.parcels import LIGHTING, PACKAGING, QUESTIONS, parcel_task
 from vfm_course.adapt.reading import Said, encoder_weights, forget, read_images, read_part
 from vfm_course.adapt.roles import blocks, projections
 from vfm_course.adapt.table import Row, as_text, compare
-from vfm_course.adapt.task import Part, Task, concept_task, few_rows, leaks
+from vfm_course.adapt.task import Part, Task, concept_task, leaks
 from vfm_course.errors import UserError
 from vfm_course.families import load
 from vfm_course.families.anatomy import anatomy, build
@@ -40,6 +40,7 @@ from vfm_course.families.catalog import CATALOG
 from vfm_course.families.load import Loaded
 from vfm_course.families.systems import find
 from vfm_course.intervals import crossed_interval
+from vfm_course.schedule import schedule
 from vfm_course.world import CONCEPTS, STYLES, World
 
 ADAPT = Path(__file__).resolve().parents[1] / "vfm_course" / "adapt"
@@ -482,7 +483,7 @@ def test_only_what_the_method_trains_is_in_the_optimiser(loaded, monkeypatch):
                    in key}  # fmt: skip
         assert inside == wanted and len(wanted) > 2, name
         decayed = {named[id(weight)] for group in given[-1] if group["weight_decay"] for weight in group["params"]}
-        assert {group["lr"] for group in given[-1]} == {1e-3 * warm_up_and_cosine(6 / 7)}
+        assert {group["lr"] for group in given[-1]} == {1e-3 * schedule(6 / 7, WARM_UP)}
         assert "head.weight" in decayed and not any(key.endswith(("bias", "norm.weight", "cls")) for key in decayed)
 
 
@@ -568,7 +569,7 @@ def test_every_picture_is_seen_once_before_any_comes_again():
 
 
 def test_the_rate_rises_then_falls():
-    rates = [warm_up_and_cosine(step / 200) for step in range(200)]
+    rates = [schedule(step / 200, WARM_UP) for step in range(200)]
     top = int(np.argmax(rates))
     assert 15 <= top <= 25 and rates[top] > 0.99 and rates[0] < 0.05 and rates[-1] < 0.02
     assert rates[:top] == sorted(rates[:top]) and rates[top:] == sorted(rates[top:], reverse=True)
@@ -789,7 +790,7 @@ def test_memory_is_that_of_the_worst_moment():
 
 
 def test_imports_point_downwards_and_are_light():
-    allowed = ("adapt", "errors", "families", "features", "intervals", "world", "paths")
+    allowed = ("adapt", "errors", "families", "features", "intervals", "world", "paths", "schedule")
     for path in ADAPT.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [node.module] if isinstance(node, ast.ImportFrom) else []
@@ -802,16 +803,3 @@ def test_imports_point_downwards_and_are_light():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
-
-
-def test_heads_are_those_of_the_measures():
-    """The committed figures come from the same formulas; as long as there are two of each, they agree."""
-    from vfm_course.pretraining.measures import probes
-
-    generator = torch.Generator().manual_seed(0)
-    x, asked = (torch.randn(90, 7, generator=generator) for _ in range(2))
-    labels = torch.randint(4, (90,), generator=generator)
-    ours, theirs = (each.fit_linear(x, labels, 0.01, 4) for each in (sys.modules[fit_linear.__module__], probes))
-    assert torch.equal(ours.weight, theirs.weight) and torch.equal(ours(asked), theirs(asked))
-    assert torch.equal(nearest(x, labels, asked, 4, 10), probes.nearest(x, labels, asked, 4, 10))
-    assert few_rows(labels.numpy(), 5, 3).tolist() == probes.few(labels, 5, 3).tolist()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from vfm_course.adapt.linear import Linear
 from vfm_course.adapt.reading import encoder_weights
 from vfm_course.adapt.task import Part, Task, picture
 from vfm_course.features.patches import AT_ONCE, features, prepare
+from vfm_course.schedule import schedule
 
 if TYPE_CHECKING:
     from vfm_course.families.load import Loaded
@@ -81,13 +81,6 @@ def copy_encoder(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model, shared).requires_grad_(False).eval()
 
 
-def warm_up_and_cosine(progress: float, warm_up: float = WARM_UP) -> float:
-    """Learning rate as a share of its peak, for a share of the run that is done: a ramp, then half a cosine to 1 %."""
-    if progress < warm_up:
-        return (progress + 1e-3) / (warm_up + 1e-3)
-    return 0.01 + 0.99 * (1 + math.cos((progress - warm_up) / (1 - warm_up) * math.pi)) / 2
-
-
 def batches(n: int, batch: int, steps: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
     """Numbers of the pictures of each step: every picture once, in random order, before any comes again."""
     order = torch.empty(0, dtype=torch.int64)
@@ -123,7 +116,7 @@ def fit(model: Classifier, task: Task, rate: float, seed: int, steps: int, batch
     labels = torch.from_numpy(task.train.labels).to(model.loaded.device)
     for step, rows in enumerate(batches(len(task.train), batch, steps, generator)):
         for group in optimiser.param_groups:
-            group["lr"] = rate * warm_up_and_cosine(step / steps)
+            group["lr"] = rate * schedule(step / steps, WARM_UP)
         pixels = augment(_pixels(model.loaded, task.train, rows), task.unchanged_by, generator)
         loss = F.cross_entropy(model(pixels), labels[rows])
         optimiser.zero_grad(set_to_none=True)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from vfm_course.errors import UserError
+from vfm_course.schedule import schedule
 
 SAVE_EVERY = 60.0  # seconds
 
@@ -116,14 +117,6 @@ def train(
     learner.eval()
     learner.save(folder)
     return record
-
-
-def schedule(progress: float, warm_up: float) -> float:
-    """Learning rate as a share of its peak: linear warm-up, then half a cosine down to 1 %."""
-    if progress < warm_up:
-        return (progress + 1e-3) / (warm_up + 1e-3)
-    left = torch.tensor((progress - warm_up) / (1 - warm_up) * torch.pi)
-    return 0.01 + 0.99 * (1 + torch.cos(left).item()) / 2
 
 
 def _resume(folder: Path, fresh: Record) -> tuple[Record, dict]:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from vfm_course.adapt.linear import best_linear, fit_linear
 from vfm_course.pretraining.measures.encode import Read
-from vfm_course.pretraining.measures.probes import best_linear, fit_linear
 from vfm_course.pretraining.measures.record import record
 from vfm_course.pretraining.views import crop_maps, cut, recolour
 

@@ -15,11 +15,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from vfm_course.adapt.linear import Linear, best_linear
+from vfm_course.adapt.reading import FEATURES
 from vfm_course.pretraining.measures.encode import Encoded, Reader, encode
-from vfm_course.pretraining.measures.probes import FEATURES, Linear, best_linear, few
+from vfm_course.pretraining.measures.probes import few
 from vfm_course.pretraining.measures.record import hits, record
-from vfm_course.pretraining.trainer import schedule
 from vfm_course.pretraining.views import crop, recolour
+from vfm_course.schedule import schedule
 
 VERSION = 2
 SHOTS = 20  # labels a concept: 320

@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from vfm_course.pretraining.measures.probes import best_linear, fit_linear
+from vfm_course.adapt.linear import best_linear, fit_linear
 from vfm_course.pretraining.measures.record import hits, record
 
 VERSION = 1
