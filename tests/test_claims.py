@@ -562,11 +562,21 @@ def test_the_committed_figures_are_of_the_committed_checkpoints():
 
 def test_tables_and_cards_hold_what_was_measured():
     stored = read_claims()
-    assert tables.between(tables.overview(stored)) in (CHECKPOINTS / "README.md").read_text(encoding="utf-8")
+    assert tables.between(tables.page_tables(stored, CHECKPOINTS)) in (CHECKPOINTS / "README.md").read_text(encoding="utf-8")
     for name, entry in stored["models"].items():
         card = (CHECKPOINTS / name / "README.md").read_text(encoding="utf-8")
         assert tables.between(tables.card_table(entry)) in card, name
         assert "scores" not in json.loads((CHECKPOINTS / name / "record.json").read_text()), name
+
+
+def test_the_training_table_counts_what_a_model_began_from(tmp_path):
+    for name, seen, minutes in (("mae", 1000, 2.0), ("dinov2", 500, 3.4), ("clip", 70, 9.0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_text(json.dumps({"images_seen": seen, "minutes": minutes}))
+    lines = tables.training_table(tmp_path).splitlines()
+    assert "| dinov2 | mae | 500 | 1,500 | 3 | 5 |" in lines
+    assert "| clip | random weights | 70 | 70 | 9 | 9 |" in lines
+    assert not any(line.startswith("| sam") for line in lines)
 
 
 def test_a_new_card_has_a_place_for_what_will_be_measured():

@@ -15,7 +15,7 @@ from pathlib import Path
 from vfm_course.families.catalog import CATALOG
 from vfm_course.paths import data_dir
 from vfm_course.pretraining import claims
-from vfm_course.pretraining.recipes import NAMES
+from vfm_course.pretraining.recipes import BEGINS_FROM, NAMES
 from vfm_course.pretraining.tables import between
 
 KINDS = {
@@ -28,8 +28,6 @@ KINDS = {
     "sam": ("promptable masks", "objectives/sam.py"),
     "clip-signs": ("contrastive, with written names in the pictures", "objectives/clip.py"),
 }
-# All others begin from random weights.
-STARTS = {"dinov2": "on from the pocket MAE's encoder,", "clip-signs": "on from the pocket CLIP,"}
 
 
 def publish(run: Path, folder: Path) -> dict:
@@ -77,10 +75,11 @@ def card(record: dict) -> str:
     """The README of one checkpoint; its numbers are in `record`, and the measured ones are filled in later."""
     name = record["model"]
     kind, file = KINDS[name]
+    start = f"on from the pocket `{BEGINS_FROM[name]}`," if name in BEGINS_FROM else "from scratch"
     losses = "\n".join(f"| {point['images']:,} | {point['loss']:.3f} |" for point in record["curve"])
     return f"""# Pocket {name}
 
-A small `{CATALOG[name].model_class}` ({record["parameters"]:,} parameters), trained {STARTS.get(name, "from scratch")}
+A small `{CATALOG[name].model_class}` ({record["parameters"]:,} parameters), trained {start}
 on the drawn world: {kind}.
 Loss in `vfm_course/{file}`, recipe in `vfm_course/pretraining/recipes/{name.replace("-", "_")}.py`.
 It knows drawn pictures of sixteen things and nothing else; on photographs its answers mean little.

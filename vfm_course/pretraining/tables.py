@@ -1,11 +1,13 @@
 """The measured figures as the tables in `data/checkpoints/README.md` and on the cards of the checkpoints."""
 
 import hashlib
+import json
 from pathlib import Path
 
 from vfm_course.claims import figure, measures
 from vfm_course.errors import UserError
 from vfm_course.families.catalog import CATALOG
+from vfm_course.pretraining.recipes import BEGINS_FROM
 
 BEGIN, END = "<!-- claims: begin, written by `python -m vfm_course.pretraining.claims` -->", "<!-- claims: end -->"
 
@@ -110,6 +112,32 @@ def overview(claims: dict) -> str:
     return "\n\n".join(parts)
 
 
+def training_table(folder: Path) -> str:
+    """What each model in `folder` saw and how long it trained, from the records of the runs, as Markdown."""
+    records = {
+        name: json.loads((folder / name / "record.json").read_text(encoding="utf-8"))
+        for name in CATALOG
+        if (folder / name / "record.json").is_file()
+    }
+    said = (
+        "Neither images nor minutes are the same for all: minutes of one CPU core beside other work. Where one model "
+        "begins from another's weights, “in all” counts what that one had seen and taken too."
+    )
+    grid = [["", "begins from", "images seen", "in all", "minutes", "in all"]]
+    for name, record in records.items():
+        start = BEGINS_FROM.get(name)
+        before = records.get(start, {"images_seen": 0, "minutes": 0.0})
+        seen, minutes = record["images_seen"], record["minutes"]
+        grid.append([name, start or "random weights", f"{seen:,}", f"{seen + before['images_seen']:,}",
+                     f"{minutes:.0f}", f"{minutes + before['minutes']:.0f}"])  # fmt: skip
+    return f"### Training\n\n{said}\n\n{_markdown(grid)}"
+
+
+def page_tables(claims: dict, folder: Path) -> str:
+    """All that is written into the page of `folder`, which is data/checkpoints."""
+    return f"{training_table(folder)}\n\n{overview(claims)}"
+
+
 def card_table(entry: dict) -> str:
     """All measures of one model as Markdown, what each is of in words."""
     rows = [[f"`{key}`", figure(each), each["of"]] for key, each in measures(entry).items()]
@@ -145,7 +173,7 @@ def put(page: Path, text: str) -> None:
 
 def write_pages(claims: dict, folder: Path) -> None:
     """The overview, the card of each measured model, and SHA256SUMS, in `folder`, which is data/checkpoints."""
-    put(folder / "README.md", overview(claims))
+    put(folder / "README.md", page_tables(claims, folder))
     for name, entry in claims["models"].items():
         if (folder / name / "README.md").is_file():
             put(folder / name / "README.md", card_table(entry))

@@ -205,7 +205,8 @@ def clicks(
         for axis, mask, expected in zip(row, found.masks, found.expected, strict=True):
             panels.spotlight(axis, image, mask)
             axis.plot(*point, "*", markersize=14, color="#F0E442", markeredgecolor="black")
-            panels.title_iou(axis, mask, expected, None if things is None else things[number])
+            thing = None if things is None else things[number]
+            axis.set_title(panels.both_ious(mask, expected, thing), fontsize=9)
     figure.suptitle(f"{called(sam)}: three masks for one click (star), in colour what is inside", fontsize=10)
     panels.finish(figure, file)
 
@@ -218,14 +219,16 @@ def boxes(
     file: Path | None = None,
 ) -> None:
     """SAM's best mask, by its own word, of a box (left, top, right, bottom), a column a picture; see `clicks`."""
-    figure, axes = panels.grid(1, len(images), side=2.3)
-    for number, (axis, image, box) in enumerate(zip(axes[0], images, prompts, strict=True)):
-        found = prompted_masks(sam, image, box=box)
-        panels.spotlight(axis, image, found.masks[0])
-        panels.frame(axis, box)
-        panels.title_iou(axis, found.masks[0], found.expected[0], None if things is None else things[number])
-    figure.suptitle(f"{called(sam)}: the mask for a box (dashed), in colour what is inside", fontsize=10)
-    panels.finish(figure, file)
+    found = [prompted_masks(sam, image, box=box) for image, box in zip(images, prompts, strict=True)]
+    meant = [None] * len(found) if things is None else things
+    cut_out(
+        images,
+        [each.masks[0] for each in found],
+        prompts,
+        [panels.both_ious(each.masks[0], each.expected[0], thing) for each, thing in zip(found, meant, strict=True)],
+        f"{called(sam)}: the mask for a box (dashed), in colour what is inside",
+        file,
+    )
 
 
 def cut_out(
@@ -233,6 +236,7 @@ def cut_out(
     masks: Sequence[np.ndarray],
     prompts: Sequence[Sequence[float]],
     texts: Sequence[str],
+    title: str = "",
     file: Path | None = None,
 ) -> None:
     """Masks bool (H, W) with the boxes (left, top, right, bottom) that asked for them, each under its own words."""
@@ -241,6 +245,7 @@ def cut_out(
         panels.spotlight(axis, image, mask)
         panels.frame(axis, box)
         axis.set_title(text, fontsize=9)
+    figure.suptitle(title, fontsize=10)
     panels.finish(figure, file)
 
 

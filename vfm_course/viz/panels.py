@@ -61,13 +61,13 @@ def title_area(axis: plt.Axes, thing: Image.Image) -> None:
     axis.set_title(f"{100 * np.asarray(thing).mean():.0f} % of area", fontsize=8)
 
 
-def title_iou(axis: plt.Axes, mask: torch.Tensor, expected: torch.Tensor, thing: np.ndarray | None) -> None:
-    """The IoU that a model expects of its mask (H, W), and the true one where it is known what was meant."""
+def both_ious(mask: torch.Tensor, expected: torch.Tensor, thing: np.ndarray | None) -> str:
+    """The IoU that a model expects of its mask (H, W), and the true one where it is known what was meant, in words."""
     text = f"expects IoU {expected:.2f}"
     if thing is not None:
         both, either = (mask.numpy() & thing).sum(), (mask.numpy() | thing).sum()
         text += f", true {both / max(1, either):.2f}"
-    axis.set_title(text, fontsize=9)
+    return text
 
 
 def spotlight(axis: plt.Axes, image: Image.Image, mask: np.ndarray | torch.Tensor) -> None:

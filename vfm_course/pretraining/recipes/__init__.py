@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # the command line asks for the names, and must not wait for 
     from vfm_course.pretraining.trainer import Recipe
 
 NAMES = ("dinov2", "mae", "ijepa", "clip", "siglip", "supervised", "sam", "clip-signs")
+BEGINS_FROM = {"dinov2": "mae", "clip-signs": "clip"}  # another pocket model's weights; all others from random ones
 
 
 def find_recipe(name: str) -> Recipe:
