@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vfm_course.errors import UserError
 from vfm_course.features import search
 from vfm_course.features.search import approximate_neighbours, exact_neighbours, extreme_pairs, recall
 
@@ -55,6 +56,11 @@ def test_fewer_rows_than_neighbours(vectors, find):
     assert find(vectors[:1], 3)[0].shape == (1, 0)
     found, values = find(vectors[:3], 5)
     assert sorted(found[0]) == [1, 2] and values.shape == (3, 2)
+
+
+def test_the_index_refuses_rows_that_are_not_of_length_one(vectors):
+    with pytest.raises(UserError, match="Row 0 has the length 2"):
+        approximate_neighbours(2 * vectors[:20], 3)
 
 
 def test_blocks_of_any_size_give_the_same(vectors, monkeypatch):

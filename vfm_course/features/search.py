@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 CELLS = 2**22  # cosines held at once: 16 MB, however many pictures there are
-LINKS = 32  # of each row in the index; more: slower to build, higher recall
-EFFORT = 64  # rows looked at while a row is searched for or put in place; more: slower, higher recall
 
 
 def exact_neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,38 +35,37 @@ def exact_neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarra
     return indices, cosines
 
 
-def approximate_neighbours(vectors: np.ndarray, k: int, effort: int = EFFORT) -> tuple[np.ndarray, np.ndarray]:
+def approximate_neighbours(vectors: np.ndarray, k: int, effort: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Like `exact_neighbours`, by an HNSW index: time grows about as N log N, and a few neighbours are missed.
-
-    Each row is linked to rows near it, and a search walks along the links towards the query.
 
     Args:
         vectors: float32 (N, D), rows of length one.
         k: how many; N - 1 at most are found.
-        effort: candidates kept on the way, k at least; more is slower and misses less.
+        effort: candidates kept on the way, k + 1 at least; more is slower and misses less. `index.EFFORT` if not given.
 
     Returns:
         indices (N, k) and cosines (N, k), best first; where a row's search ended early, the missing places hold -1 and
         -inf. `recall` measures what is missed.
-    """
-    import faiss
 
-    n, width = vectors.shape
+    Raises:
+        UserError: rows that are not of length one.
+    """
+    from vfm_course.features.index import build_index
+
+    n = len(vectors)
     k = max(0, min(k, n - 1))
-    index = faiss.IndexHNSWFlat(width, LINKS, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = effort
-    index.hnsw.efSearch = max(effort, k + 1)
-    index.add(np.ascontiguousarray(vectors, dtype=np.float32))
     indices = np.empty((n, k), dtype=np.int64)
     cosines = np.empty((n, k), dtype=np.float32)
+    if k < 1:
+        return indices, cosines
+    index = build_index(vectors, "hnsw", effort)
     for start, stop in _blocks(n):
-        values, found = index.search(np.ascontiguousarray(vectors[start:stop], dtype=np.float32), k + 1)
-        itself = (found == np.arange(start, stop)[:, None]) | (found < 0)
-        values = np.where(itself, -np.inf, values)  # behind all others
+        found, values = index.search(vectors[start:stop], k + 1)
+        values[found == np.arange(start, stop)[:, None]] = -np.inf  # behind all others
         order = np.argsort(-values, axis=1, kind="stable")[:, :k]
-        indices[start:stop] = np.where(np.isinf(np.take_along_axis(values, order, axis=1)), -1,
-                                       np.take_along_axis(found, order, axis=1))  # fmt: skip
-        cosines[start:stop] = np.take_along_axis(values, order, axis=1)
+        best = np.take_along_axis(values, order, axis=1)
+        indices[start:stop] = np.where(np.isinf(best), -1, np.take_along_axis(found, order, axis=1))
+        cosines[start:stop] = best
     return indices, cosines
 
 
