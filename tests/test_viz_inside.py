@@ -11,7 +11,7 @@ import transformers
 from PIL import Image
 
 from vfm_course.errors import UserError
-from vfm_course.families.load import Loaded
+from vfm_course.families.load import Loaded, load
 from vfm_course.features.attention import cls_attention
 from vfm_course.features.painting import paint, unpatchify
 from vfm_course.features.patches import (
@@ -70,6 +70,14 @@ def two_kinds() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     one, other = torch.randn(2, 12, generator=generator)
     return torch.where(middle[..., None], one, other), middle
+
+
+@pytest.mark.parametrize("name", ["dinov2", "clip", "siglip", "mae", "ijepa", "supervised"])
+def test_untrained_weights_are_drawn_by_the_seed_alone(name):
+    pretrained = load(name)
+    first, again, other = (untrained(pretrained, seed).model.state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(weight, again[key]) for key, weight in first.items())
+    assert any(not torch.equal(weight, other[key]) for key, weight in first.items())
 
 
 def test_equal_patches_have_equal_colours_in_all_pictures_and_two_kinds_differ():

@@ -59,15 +59,20 @@ class Classifier(nn.Module):
         self.encoder.eval()
         return self
 
-    @torch.no_grad()
     def predict(self, images: np.ndarray | Sequence) -> np.ndarray:
         """Pictures, uint8 (N, H, W, 3) or PIL -> classes (N,)."""
-        found = []
-        for start in range(0, len(images), AT_ONCE):
-            rows = range(start, min(start + AT_ONCE, len(images)))
-            pixels = prepare(self.loaded, [picture(images, row) for row in rows])
-            found.append(self(pixels).argmax(dim=1).cpu())
-        return torch.cat(found).numpy()
+        return predict(self, images)
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: np.ndarray | Sequence) -> np.ndarray:
+    """Pictures, uint8 (N, H, W, 3) or PIL, prepared by `model.loaded` and passed through in parts -> classes (N,)."""
+    found = []
+    for start in range(0, len(images), AT_ONCE):
+        rows = range(start, min(start + AT_ONCE, len(images)))
+        pixels = prepare(model.loaded, [picture(images, row) for row in rows])
+        found.append(model(pixels).argmax(dim=1).cpu())
+    return torch.cat(found).numpy()
 
 
 def copy_encoder(model: nn.Module) -> nn.Module:
@@ -103,8 +108,8 @@ def optimiser_for(weights: Sequence[nn.Parameter], rate: float) -> torch.optim.A
     )
 
 
-def fit(model: Classifier, task: Task, rate: float, seed: int, steps: int, batch: int) -> int:
-    """Trains what of a classifier requires a gradient, on the task's training pictures.
+def fit(model: nn.Module, task: Task, rate: float, seed: int, steps: int, batch: int) -> int:
+    """Trains what of a network requires a gradient, on the task's training pictures, prepared by `model.loaded`.
 
     Returns:
         How many numbers were trained: of weights that no answer depends on (a mask token) there is no gradient, and

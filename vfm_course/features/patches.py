@@ -154,7 +154,8 @@ def draw_weights(model: torch.nn.Module, seed: int = 0) -> None:
     """Random weights in place, as ViTs usually begin; drawn here, since every version of transformers draws others."""
     generator = torch.Generator().manual_seed(seed)
     for weight in model.parameters():
-        if weight.ndim > 1:  # the others are biases of 0 and scales of 1
+        # all others are biases of 0 and scales of 1, but for CLIP's CLS token, which is a vector
+        if weight.ndim > 1 or weight.unique().numel() > 1:
             weight.copy_(0.02 * torch.randn(weight.shape, generator=generator))
 
 

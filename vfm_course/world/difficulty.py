@@ -56,15 +56,15 @@ def pixel_probe(train: tuple, test: tuple, weight_decay: float) -> float:
         return (head((flat(test[0]) - mean) / std).argmax(1) == test[1]).float().mean().item()
 
 
-def small_cnn(width: int = 24) -> nn.Sequential:
-    """Five 3 x 3 convolutions with BatchNorm, global average, linear head."""
+def small_cnn(width: int = 24, classes: int = len(CONCEPTS)) -> nn.Sequential:
+    """Five 3 x 3 convolutions with BatchNorm, global average, linear head: (B, 3, H, W) -> (B, classes)."""
     layers: list[nn.Module] = []
     channels = 3
     for out in (width, 2 * width, 4 * width, 4 * width, 6 * width):
         layers += [nn.Conv2d(channels, out, 3, 1 if channels == out else 2, 1, bias=False)]
         layers += [nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
         channels = out
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, len(CONCEPTS)))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
 
 
 def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
