@@ -562,7 +562,9 @@ def test_the_committed_figures_are_of_the_committed_checkpoints():
 
 def test_tables_and_cards_hold_what_was_measured():
     stored = read_claims()
-    assert tables.between(tables.page_tables(stored, CHECKPOINTS)) in (CHECKPOINTS / "README.md").read_text(encoding="utf-8")
+    assert tables.between(tables.page_tables(stored, CHECKPOINTS)) in (CHECKPOINTS / "README.md").read_text(
+        encoding="utf-8"
+    )
     for name, entry in stored["models"].items():
         card = (CHECKPOINTS / name / "README.md").read_text(encoding="utf-8")
         assert tables.between(tables.card_table(entry)) in card, name

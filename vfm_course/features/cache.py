@@ -48,21 +48,27 @@ class VectorCache:
         # timeout: seconds to wait for another run's transaction; threads take turns by the lock
         self.database = sqlite3.connect(self.path, timeout=60, check_same_thread=False)
         self.database.execute("PRAGMA journal_mode=WAL")
+        # No wait for the disk at each `put`: a power cut may cost the last ones, and damages nothing.
+        self.database.execute("PRAGMA synchronous=NORMAL")
         weakref.finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closed
         self.database.executescript(SCHEMA)
 
-    def get(self, model: str, item: bytes) -> np.ndarray | None:
-        """The vector, float32 (D,), or None."""
+    def get(self, model: str, item: bytes, dtype: str = "<f4") -> np.ndarray | None:
+        """The vector (D,) as it was put, or None."""
         row = self._row("SELECT vector FROM vectors WHERE model = ? AND item = ?", (model, item))
-        return None if row is None else np.frombuffer(row[0], dtype="<f4")
+        return None if row is None else np.frombuffer(row[0], dtype=dtype)
 
     def has(self, model: str, item: bytes) -> bool:
         """Whether `get` would find a vector."""
         return self._row("SELECT 1 FROM vectors WHERE model = ? AND item = ?", (model, item)) is not None
 
-    def put(self, model: str, rows: Iterable[tuple[bytes, np.ndarray]]) -> None:
-        """Stores vectors (D,) in one transaction."""
-        encoded = [(model, item, np.ascontiguousarray(vector, dtype="<f4").tobytes()) for item, vector in rows]
+    def holds(self, model: str) -> bool:
+        """Whether there is any vector of this model."""
+        return self._row("SELECT 1 FROM vectors WHERE model = ? LIMIT 1", (model,)) is not None
+
+    def put(self, model: str, rows: Iterable[tuple[bytes, np.ndarray]], dtype: str = "<f4") -> None:
+        """Stores vectors (D,) in one transaction, float32 unless another type is given."""
+        encoded = [(model, item, np.ascontiguousarray(vector, dtype=dtype).tobytes()) for item, vector in rows]
         self._store("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", encoded)
 
     def known(self, path: Path) -> KnownFile | None:

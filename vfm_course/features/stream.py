@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BATCH = 32
 AHEAD = 3  # batches that are read while the models work on another
+
+Part, Done = TypeVar("Part"), TypeVar("Done")
 
 
 @dataclass
@@ -113,15 +115,20 @@ def _gather(encoder: Encoder, items: list[bytes], cache: VectorCache) -> np.ndar
 def _read_ahead(paths: list[Path], encoders: list[Encoder], cache: VectorCache, batch_size: int) -> Iterator[Batch]:
     """Batches in order, read by threads while the models work: Pillow lets go of the interpreter while it decodes."""
     parts = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
-    waiting: deque[Future[Batch]] = deque()
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    return ahead(parts, lambda part: _read(part, encoders, cache), min(4, os.cpu_count() or 1), AHEAD)
+
+
+def ahead(parts: Iterable[Part], work: Callable[[Part], Done], threads: int, waiting: int) -> Iterator[Done]:
+    """`work(part)` in the order of the parts, done by threads; `waiting` parts at most are begun and not yet taken."""
+    begun: deque[Future[Done]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
         try:
             for part in parts:
-                waiting.append(pool.submit(_read, part, encoders, cache))
-                if len(waiting) > AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                begun.append(pool.submit(work, part))
+                if len(begun) > waiting:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
         finally:  # an error or Ctrl-C: what has not begun is not begun
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -135,7 +142,7 @@ def _read(paths: list[Path], encoders: list[Encoder], cache: VectorCache) -> Bat
             item = content_key(path)
             missing = _missing(item, encoders, cache)
             if missing:
-                picture = read_picture(path, max(_side(encoder, cache) for encoder in encoders))
+                picture = read_picture(path, max(side_of(encoder, cache) for encoder in encoders))
                 prepared = {encoder.name: encoder.prepare([picture.image]) for encoder in missing}
             batch.known[path] = KnownFile(item, picture.drawn if missing else is_drawn(path))
         except UserError:  # of loading a model: not this picture's fault
@@ -157,7 +164,7 @@ def _read(paths: list[Path], encoders: list[Encoder], cache: VectorCache) -> Bat
     return batch
 
 
-def _side(encoder: Encoder, cache: VectorCache) -> int:
+def side_of(encoder: Encoder, cache: VectorCache) -> int:
     """Kept in the cache, so that a damaged file does not load the models again at every run."""
     side = cache.get(encoder.key, b"side")
     if side is None:
@@ -167,11 +174,19 @@ def _side(encoder: Encoder, cache: VectorCache) -> int:
 
 
 def _embed(encoder: Encoder, pixels: torch.Tensor) -> np.ndarray:
-    """Halves the batch for as long as it does not fit into memory."""
+    return np.concatenate(fitting(encoder, encoder.embed, pixels))
+
+
+def fitting(encoder: Encoder, look: Callable[[torch.Tensor], Done], pixels: torch.Tensor) -> list[Done]:
+    """`[look(pixels)]`, or the answers to its halves, for as long as the whole does not fit into memory.
+
+    Raises:
+        UserError: not even a single picture does.
+    """
     import torch
 
     try:
-        return encoder.embed(pixels)
+        return [look(pixels)]
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
@@ -181,17 +196,17 @@ def _embed(encoder: Encoder, pixels: torch.Tensor) -> np.ndarray:
                 "programs, or use the pocket tier."
             ) from error
     half = len(pixels) // 2
-    return np.concatenate([_embed(encoder, pixels[:half]), _embed(encoder, pixels[half:])])
+    return [*fitting(encoder, look, pixels[:half]), *fitting(encoder, look, pixels[half:])]
 
 
-def open_cache() -> VectorCache:
-    """The user's cache.
+def open_cache(path: Path | None = None) -> VectorCache:
+    """The user's cache, or the one in the file `path`.
 
     Raises:
         UserError: it cannot be written.
     """
     try:
-        return VectorCache()
+        return VectorCache(path)
     except (OSError, sqlite3.Error) as error:
-        advice = "set VFM_CACHE to a folder that you can write"
+        advice = "set VFM_CACHE to a folder that you can write" if path is None else "name another file"
         raise UserError(f"The cache cannot be opened ({error}): {advice}.") from error
