@@ -31,19 +31,41 @@ def costs(rows: Sequence[Row], file: Path | None = None) -> None:
             xs, values = [place(row) for row in some], np.array([row.accuracy for row in some])
             spread = np.abs(values[:, 1:].T - values[:, 0])
             axis.errorbar(xs, values[:, 0], spread, fmt=marker, color=colour, markersize=7, label=model, capsize=2)
-            for x, (y, *_), row in zip(xs, values, some, strict=True):
-                axis.annotate(row.method, (x, y), (6, 6), textcoords="offset points", fontsize=8, color=colour)
+            for (x, y), names in _together(xs, values[:, 0], [row.method for row in some]).items():
+                axis.annotate(names, (x, y), (4, 5), textcoords="offset points", fontsize=8, color=colour,
+                              rotation=40, rotation_mode="anchor")  # fmt: skip
         axis.axhline(rows[0].chance, color="grey", linestyle=":", linewidth=1)
         axis.set_xscale("log")
         axis.set_xlabel(what)
         axis.margins(x=0.15)
         axis.grid(alpha=0.3)
+    axes[1].set_xticks(*_round_seconds(axes[1].get_xlim()))
+    axes[1].minorticks_off()
+    axes[0].minorticks_off()
     axes[0].set_xticks([FEWEST, 1e-3, 1e-2, 1e-1, 1], ["none", "0.1 %", "1 %", "10 %", "100 %"])
-    axes[0].set_ylim(0, 1.05)
+    axes[0].set_ylim(0, 1.3)  # room for the names of what is near 1
+    axes[0].set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
     axes[0].set_ylabel(f"named right, of {rows[0].labels:,} labels learnt")
     axes[0].text(FEWEST, rows[0].chance + 0.01, "chance", fontsize=8, color="grey")
     axes[0].legend(frameon=False, fontsize=9, loc="lower right")
     panels.finish(figure, file)
+
+
+def _together(xs: Sequence[float], ys: Sequence[float], names: Sequence[str]) -> dict[tuple[float, float], str]:
+    """Points (x, y) with a name each; one so near to an earlier one that names would overlap shares its place."""
+    found: dict[tuple[float, float], str] = {}
+    for x, y, name in zip(xs, ys, names, strict=True):
+        near = next((at for at in found if abs(np.log10(x / at[0])) < 0.12 and abs(y - at[1]) < 0.03), None)
+        if near is None:
+            found[float(x), float(y)] = name
+        else:
+            found[near] += f", {name}"
+    return found
+
+
+def _round_seconds(limits: tuple[float, float]) -> tuple[list[float], list[str]]:
+    ticks = [tick for tick in (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000) if limits[0] <= tick <= limits[1]]
+    return ticks, [f"{tick:g} s" for tick in ticks]
 
 
 def learning_curves(rows: Sequence[Row], classes: int, names: Mapping | None = None, file: Path | None = None) -> None:
