@@ -34,7 +34,14 @@ from vfm_course.features.images import find_images
 
 BATCHES = (8, 32)
 SECONDS = 3.0  # of the model alone
-EMBED = "import sys\nfrom vfm_course.features.embed import embed\nembed(sys.argv[1], tier='pocket', device='cpu')"
+# The child's own peak: what `wait4` tells of it is never below what this process, from which it is forked, holds.
+EMBED = """
+import re, sys
+from pathlib import Path
+from vfm_course.features.embed import embed
+embed(sys.argv[1], tier="pocket", device="cpu")
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
 
 
 def real_size(folder: Path) -> Loaded:
@@ -142,7 +149,8 @@ def memory(sizes: list[int], work: Path) -> None:
         folder, cache = drawn_pictures(work / f"folder {size}", size, 224), work / f"cache {size}"
         cache.mkdir()
         measured = run(["-c", EMBED, str(folder)], cache)
-        print(f"{size:>8} pictures: {measured.seconds:6.1f} s, peak {measured.peak:5.0f} MiB", flush=True)
+        peak = int(measured.output.split()[-1]) / 2**10
+        print(f"{size:>8} pictures: {measured.seconds:6.1f} s, peak {peak:5.0f} MiB", flush=True)
 
 
 def main() -> None:
@@ -151,7 +159,9 @@ def main() -> None:
     parser.add_argument("--pictures", default="1000,128", help="for each model")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--sizes", default="500,2000,8000", help="folders whose peak of memory is taken; empty: none")
+    parser.add_argument(
+        "--sizes", default="500,2000,8000", help="folders whose peak of memory is taken (Linux only); empty: none"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     logging.set_verbosity_error()
