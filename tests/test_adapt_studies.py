@@ -66,7 +66,7 @@ def test_the_small_network_depends_on_the_seed_and_on_nothing_that_was_drawn_bef
 @pytest.mark.parametrize("wrong", [{"rates": []}, {"rates": -1.0}, {"steps": 0}, {"batch": 1}])
 def test_a_training_that_cannot_be_is_refused(wrong):
     task = Task("stripes", tuple("abc"), stripes(9, 1), stripes(9, 2), stripes(9, 3))
-    with pytest.raises(UserError, match="learning rate above 0"):
+    with pytest.raises(UserError, match="learning rate above 0|two pictures a step"):
         bespoke(LOADED, task, **wrong)
 
 

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from tiny.vectors import like_embeddings, unit
 
 from vfm_course.errors import UserError
 from vfm_course.features import index as module
@@ -13,15 +14,10 @@ from vfm_course.features.search import recall
 KINDS = ("exact", "hnsw", "ivf")
 
 
-def unit(rows: np.ndarray) -> np.ndarray:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
 @pytest.fixture(scope="module")
 def rows():
-    """Like embeddings: many numbers a row, few of them free. The last 100 are the queries."""
-    rng = np.random.default_rng(1)
-    return unit(np.tanh(rng.normal(size=(4100, 16)) @ rng.normal(size=(16, 96))))
+    """The last 100 are the queries."""
+    return like_embeddings(4100, seed=1)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny.vectors import like_embeddings, unit
 
 from vfm_course.errors import UserError
 from vfm_course.features import search
@@ -15,15 +16,9 @@ from vfm_course.features.search import approximate_neighbours, exact_neighbours,
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def unit(rows: np.ndarray) -> np.ndarray:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
 @pytest.fixture(scope="module")
 def vectors():
-    """Like embeddings: many numbers a row, few of them free."""
-    rng = np.random.default_rng(0)
-    return unit(np.tanh(rng.normal(size=(3000, 16)) @ rng.normal(size=(16, 96))))
+    return like_embeddings(3000, seed=0)
 
 
 def test_recall_counts_true_neighbours_in_any_order():

@@ -17,6 +17,7 @@ from vfm_course.features.cache import VectorCache, text_key
 from vfm_course.features.encoders import Encoder
 from vfm_course.features.images import find_images
 from vfm_course.features.search import approximate_neighbours, exact_neighbours, extreme_pairs
+from vfm_course.features.sources import name_in
 from vfm_course.features.stream import embed_folder, open_cache
 
 PAIRS = 5  # disagreements listed each way
@@ -132,12 +133,12 @@ def run(
     reader, looker = Encoder(model, tier, device), Encoder("dinov2", tier, device)
     with nullcontext(cache) if cache else closing(open_cache()) as known:
         found = embed_folder(paths, [looker, reader], known, show=show)
-        skipped = [(_name(path, folder), reason) for path, reason in found.skipped]
+        skipped = [(name_in(path, folder), reason) for path, reason in found.skipped]
         if not found.paths:
-            raise UserError(f"None of the {len(paths)} files in {str(folder)!r} could be used; {_listed(skipped)}.")
+            raise UserError(f"None of the {len(paths)} files in {str(folder)!r} could be used; {listed(skipped)}.")
         scores = label_scores(found.vectors[model], labels, template, reader, known)
     best = scores.argmax(axis=1)
-    names = [_name(path, folder) for path in found.paths]
+    names = [name_in(path, folder) for path in found.paths]
     search = exact_neighbours if len(names) < INDEX_FROM else approximate_neighbours
     indices, cosines = search(found.vectors["dinov2"], neighbours)
     shared = tuple(labels)
@@ -208,7 +209,7 @@ def _notes(report: Report, neighbours: int) -> list[str]:
     if n >= INDEX_FROM:
         notes.append(f"Neighbours of {n} pictures come from an index (HNSW), which now and then misses one.")
     if report.skipped:
-        notes.append(f"{len(report.skipped)} of {n + len(report.skipped)} files skipped; {_listed(report.skipped)}.")
+        notes.append(f"{len(report.skipped)} of {n + len(report.skipped)} files skipped; {listed(report.skipped)}.")
     return notes
 
 
@@ -230,11 +231,7 @@ def _unknown_sentence(unknown: dict[str, list[str]], labels: list[str], model: s
     return f"The pocket model cannot read {'; '.join(faults)}. It knows {known}; with --tier hub any word will do."
 
 
-def _listed(skipped: list[tuple[str, str]], most: int = 10) -> str:
+def listed(skipped: list[tuple[str, str]], most: int = 10) -> str:
+    """`name: reason; name: reason; and 3 more`."""
     said = "; ".join(f"{name}: {reason}" for name, reason in skipped[:most])
     return said + (f"; and {len(skipped) - most} more" if len(skipped) > most else "")
-
-
-def _name(path: Path, folder: Path) -> str:
-    # A name that is no valid text (old archives) is shown with marks in place of its odd bytes.
-    return path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -6,16 +6,15 @@ import html
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TextIO
 
 from PIL import Image
 
 from vfm_course.errors import UserError
 from vfm_course.features.images import Unreadable, read_picture
 from vfm_course.toolkit import Pair, Report, Row
+from vfm_course.whole_file import whole_text
 
 THUMBNAIL = 192  # pixels
 
@@ -71,7 +70,7 @@ def write_json(report: Report, path: Path) -> None:
         },
         "skipped": [{"file": name, "reason": reason} for name, reason in report.skipped],
     }
-    with _whole(path) as file:
+    with whole_text(path) as file:
         file.write(_json(head)[:-2] + ',\n "images": [\n')  # -2: the line end and the brace
         for number, row in enumerate(report.rows):
             image = {
@@ -91,7 +90,7 @@ def write_csv(report: Report, path: Path) -> None:
     labels = report.rows[0].labels
     most = max(len(row.neighbours) for row in report.rows)
     scores = [f"score {label}" for label in labels]
-    with _whole(path) as file:
+    with whole_text(path) as file:
         writer = csv.writer(file)
         writer.writerow(["file", "label", "confidence", *scores, *[f"neighbor {i + 1}" for i in range(most)]])
         for row in report.rows:
@@ -109,7 +108,7 @@ def write_html(report: Report, path: Path, overlay: Callable[[Row], Image.Image 
         overlay: gives the picture to show in place of the plain one (the masks), or None.
     """
     numbers = {row.name: number for number, row in enumerate(report.rows)}
-    with _whole(path) as page:
+    with whole_text(path) as page:
         page.write(_head(report))
         for number, row in enumerate(report.rows):
             thumbnail = _thumbnail(row, overlay(row) if overlay else None)
@@ -117,24 +116,6 @@ def write_html(report: Report, path: Path, overlay: Callable[[Row], Image.Image 
         page.write("</style>\n" + _top(report))
         page.writelines(_card(row, numbers) for row in report.rows)
         page.write("</div>\n" + _disagreements(report, numbers) + "</body></html>\n")
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[TextIO]:
-    """A text file that takes its name only when all is written; what stands there already stays until then.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("w", encoding="utf-8", errors="replace", newline="") as file:
-            yield file
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"{str(path)!r} cannot be written: {error.strerror or error}.") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _json(value: dict) -> str:

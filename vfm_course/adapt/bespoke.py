@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from vfm_course.adapt.adapted import Adapted
-from vfm_course.adapt.classifier import fit, predict
+from vfm_course.adapt.classifier import best_rate, predict
 from vfm_course.adapt.task import Task
 from vfm_course.errors import UserError
 from vfm_course.world.difficulty import small_cnn
@@ -53,21 +53,10 @@ def bespoke(
         rates: peak learning rate; of several, the one that does best on the validation pictures.
 
     Raises:
-        UserError: no rate, or no step.
+        UserError: no rate, no step, or fewer than two pictures a step.
     """
-    rates = [rates] if isinstance(rates, int | float) else list(rates)
-    if not rates or min(rates) <= 0 or steps < 1 or batch < 2:
-        raise UserError("Training needs a learning rate above 0, at least one step and at least two pictures a step.")
-    begun, tried = time.perf_counter(), []
-    for rate in rates:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            model = Bespoke(loaded, len(task.classes))
-        model.train()
-        trained = fit(model, task, rate, seed, steps, batch)
-        model.eval().requires_grad_(False)
-        hits = model.predict(task.validation.images) == task.validation.labels
-        tried.append((float(hits.mean()), rate, model, trained))
-    score, rate, model, trained = max(tried, key=lambda each: each[0])
-    settings = {"rate": rate, "steps": steps, "batch": batch, "validation": score}
+    if batch < 2:
+        raise UserError("The small network normalises over a batch: it needs at least two pictures a step.")
+    begun = time.perf_counter()
+    model, trained, settings = best_rate(lambda: Bespoke(loaded, len(task.classes)), task, rates, seed, steps, batch)
     return Adapted(model.predict, trained, trained, time.perf_counter() - begun, settings=settings, model=model)

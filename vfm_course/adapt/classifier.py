@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from vfm_course.adapt.augment import augment
 from vfm_course.adapt.linear import Linear
 from vfm_course.adapt.reading import encoder_weights
 from vfm_course.adapt.task import Part, Task, picture
+from vfm_course.errors import UserError
 from vfm_course.features.patches import AT_ONCE, features, prepare
 from vfm_course.schedule import schedule
 
@@ -131,6 +132,39 @@ def fit(model: nn.Module, task: Task, rate: float, seed: int, steps: int, batch:
     trained = sum(weight.numel() for weight in weights if weight.grad is not None)
     optimiser.zero_grad(set_to_none=True)
     return trained
+
+
+def best_rate(
+    make: Callable[[], nn.Module], task: Task, rates: float | Sequence[float], seed: int, steps: int, batch: int
+) -> tuple[nn.Module, int, dict]:
+    """Trains a network that `make` gives, at each rate anew, and takes the one that does best on validation pictures.
+
+    Args:
+        make: what it draws at random depends on `seed` alone, and what the caller draws later is not disturbed.
+        rates: peak learning rates, or a single one.
+
+    Returns:
+        The network, in evaluation mode and frozen; how many numbers were trained; what was chosen.
+
+    Raises:
+        UserError: no rate, or no step.
+    """
+    rates = [rates] if isinstance(rates, int | float) else list(rates)
+    if not rates or min(rates) <= 0 or steps < 1 or batch < 1:
+        raise UserError("Training needs a learning rate above 0, at least one step and at least one picture a step.")
+    tried = []
+    for rate in rates:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = make().train()
+            trained = fit(model, task, rate, seed, steps, batch)
+        hits = model.eval().predict(task.validation.images) == task.validation.labels
+        tried.append((float(hits.mean()), rate, model, trained))
+    score, rate, model, trained = max(tried, key=lambda each: each[0])
+    for weight in model.parameters():  # it is done: nothing that is asked of it keeps a graph any more
+        if weight.requires_grad:
+            weight.requires_grad_(False)
+    return model, trained, {"rate": rate, "steps": steps, "batch": batch, "validation": score}
 
 
 def _pixels(loaded: Loaded, part: Part, rows: torch.Tensor) -> torch.Tensor:

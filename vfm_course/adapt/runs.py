@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from vfm_course.errors import UserError
+from vfm_course.whole_file import whole_text
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,8 @@ class Runs:
         if self.file is None:
             return
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.file.with_name(f"{self.file.name}.partial{os.getpid()}")
-        partial.write_text(json.dumps({"runs": self.known}, indent=1, default=_plain) + "\n", encoding="utf-8")
-        os.replace(partial, self.file)
+        with whole_text(self.file) as file:
+            file.write(json.dumps({"runs": self.known}, indent=1, default=_plain) + "\n")
 
 
 def _plain(value) -> object:

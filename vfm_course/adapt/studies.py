@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 from vfm_course.adapt.table import Row, as_text, compare
 from vfm_course.errors import UserError
 from vfm_course.paths import cache_dir, data_dir
+from vfm_course.whole_file import whole_text
 
 SEEDS = (0, 1, 2)
 SHOTS = (2, 5, 10, 20, 40, 80)  # labels a class of the learning curves
@@ -144,9 +144,8 @@ def run(name: str, show: bool = True) -> list[Row]:
         "seeds": SEEDS,
         "rows": [asdict(row) for row in rows],
     }
-    partial_file = path.with_suffix(".partial")
-    partial_file.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial_file, path)
+    with whole_text(path) as file:
+        file.write(json.dumps(held, indent=1) + "\n")
     return rows
 
 

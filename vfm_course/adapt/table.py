@@ -19,6 +19,7 @@ from vfm_course.adapt.methods import METHODS, Method
 from vfm_course.adapt.runs import Run, Runs
 from vfm_course.adapt.task import Part, Task
 from vfm_course.errors import UserError
+from vfm_course.families.load import hash_weights
 from vfm_course.features.patches import called
 from vfm_course.intervals import crossed_interval
 
@@ -211,12 +212,8 @@ def _function(method: Method) -> Callable:
 
 def weights_digest(loaded: Loaded) -> str:
     """Changes with any weight of a model."""
-    import torch
-
     found = hashlib.blake2b(digest_size=16)
-    for name, weight in loaded.model.state_dict().items():
-        data = weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        found.update(name.encode() + data.tobytes())
+    hash_weights(found, loaded.model)
     return found.hexdigest()
 
 

@@ -49,7 +49,7 @@ def duplicates(
         near_duplicates,
         size_ranks,
     )
-    from vfm_course.toolkit import _name
+    from vfm_course.features.sources import name_in
     from vfm_course.toolkit_files import check_writable
 
     check_writable([out])
@@ -72,8 +72,8 @@ def duplicates(
     for number, group in enumerate(groups, start=1):
         typer.echo(f"Group {number}: {len(group.rows)} pictures")
         for row in sorted(group.rows, key=lambda row: (kept[row] != row, row)):
-            name, (width, height, count) = _name(found.paths[row], folder), sizes[row]
-            like = "" if kept[row] == row else _name(found.paths[kept[row]], folder)
+            name, (width, height, count) = name_in(found.paths[row], folder), sizes[row]
+            like = "" if kept[row] == row else name_in(found.paths[kept[row]], folder)
             cosine = f"{min(1.0, float(vectors[row] @ vectors[kept[row]])):.4f}" if like else ""
             said = f"{cosine} like {like}" if like else "keep"
             typer.echo(f"  {name} ({width} x {height}, {count / 1000:.1f} kB): {said}")
@@ -92,9 +92,9 @@ def duplicates(
 def _write(path: Path, lines: list[list]) -> None:
     import csv
 
-    from vfm_course.toolkit_files import _whole
+    from vfm_course.whole_file import whole_text
 
-    with _whole(path) as file:
+    with whole_text(path) as file:
         writer = csv.writer(file)
         writer.writerow(["group", "file", "keep", "like", "cosine", "width", "height", "bytes"])
         writer.writerows(lines)
@@ -102,7 +102,8 @@ def _write(path: Path, lines: list[list]) -> None:
 
 def _notes(folder: Path, found: Embeddings, tier: str, default: bool) -> list[str]:
     from vfm_course.features.duplicates import EXACT_UP_TO
-    from vfm_course.toolkit import _listed, _name
+    from vfm_course.features.sources import name_in
+    from vfm_course.toolkit import listed
 
     notes = []
     n, photos = len(found.paths), found.drawn.count(False)
@@ -117,6 +118,6 @@ def _notes(folder: Path, found: Embeddings, tier: str, default: bool) -> list[st
     if n > EXACT_UP_TO:
         notes.append(f"Duplicates among {n} pictures are looked up in an index (IVF), which now and then misses one.")
     if found.skipped:
-        skipped = [(_name(path, folder), reason) for path, reason in found.skipped]
-        notes.append(f"{len(skipped)} of {n + len(skipped)} files skipped; {_listed(skipped)}.")
+        skipped = [(name_in(path, folder), reason) for path, reason in found.skipped]
+        notes.append(f"{len(skipped)} of {n + len(skipped)} files skipped; {listed(skipped)}.")
     return notes

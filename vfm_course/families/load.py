@@ -174,6 +174,15 @@ def revision_of(name: str, tier: str) -> str:
     return _digest(pocket_folder(name) / "model.safetensors")
 
 
+def hash_weights(digest: Any, model: torch.nn.Module) -> None:
+    """Feeds the names and numbers of all weights to one of hashlib's digests."""
+    import torch
+
+    for name, weight in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+
+
 def pocket_words(name: str) -> frozenset[str] | None:
     """All words that a pocket model's tokenizer knows; None for a model that reads no text."""
     path = pocket_folder(name) / "tokenizer.json"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vfm_course.errors import UserError
-from vfm_course.features.search import _blocks
+from vfm_course.features.search import blocks
 
 if TYPE_CHECKING:
     from vfm_course.features.cache import VectorCache
@@ -180,7 +180,7 @@ def _no_edges() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _exact_edges(vectors: np.ndarray, limit: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Pairs (i, j, cosine) at or above the limit, i < j, in blocks."""
     vectors = np.asarray(vectors, dtype=np.float32)
-    for start, stop in _blocks(len(vectors)):
+    for start, stop in blocks(len(vectors)):
         block = vectors[start:stop] @ vectors[start:].T  # pairs with later rows only
         rows, columns = np.divmod(np.flatnonzero(block >= limit), block.shape[1])
         later = rows < columns

@@ -17,7 +17,7 @@ import numpy as np
 
 from vfm_course.errors import UserError
 from vfm_course.families.catalog import checkpoint_of
-from vfm_course.families.load import chosen_tier, load, revision_of
+from vfm_course.families.load import chosen_tier, hash_weights, load, revision_of
 
 if TYPE_CHECKING:
     import torch
@@ -116,14 +116,7 @@ class Encoder:
 
     def embed(self, pixels: torch.Tensor) -> np.ndarray:
         """Pixels (B, 3, H, W) -> float32 (B, D), rows of length one: DINOv2's CLS token, or the joint space."""
-        import torch
-
-        with torch.inference_mode():
-            pixels = pixels.to(self.loaded.device)
-            model = self.loaded.model
-            answer = model(pixel_values=pixels) if self.name == "dinov2" else model.get_image_features(pixels)
-            vectors = torch.nn.functional.normalize(answer.pooler_output.float(), dim=1)
-        return vectors.cpu().numpy()
+        return self.look(pixels, ("whole",))["whole"]
 
     def look(self, pixels: torch.Tensor, kinds: Iterable[str]) -> dict[str, np.ndarray]:
         """One pass: pixels (B, 3, H, W) -> each kind that is asked for.
@@ -173,13 +166,9 @@ def _nothing_hidden(loaded: Loaded) -> Loaded:
 
 def _digest(loaded: Loaded) -> str:
     """SHA-256 of the weights, the configuration and how pictures are prepared: about a second for a gigabyte."""
-    import torch
-
     processor = getattr(loaded.processor, "image_processor", loaded.processor)
     digest = hashlib.sha256((loaded.model.config.to_json_string() + processor.to_json_string()).encode())
-    for name, weight in loaded.model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    hash_weights(digest, loaded.model)
     return digest.hexdigest()
 
 

@@ -74,7 +74,7 @@ def read_picture(path: Path, side: int) -> Picture:
                 raise Unreadable(f"enormous: {picture.width} x {picture.height} pixels")
             with BIG if picture.width * picture.height > MANY_PIXELS else nullcontext():
                 picture.load()
-                image = ImageOps.exif_transpose(_to_rgb(_reduced(picture, side)))
+                image = ImageOps.exif_transpose(to_rgb(reduced(picture, side)))
     except Unreadable:
         raise
     except Image.DecompressionBombError:
@@ -87,7 +87,7 @@ def read_picture(path: Path, side: int) -> Picture:
         raise Unreadable(f"damaged: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
     if max(image.size) > LONGEST * min(image.size):
         raise Unreadable(f"a strip: {image.width} x {image.height} pixels")
-    return Picture(_reduced(image, side), drawn)
+    return Picture(reduced(image, side), drawn)
 
 
 def fault(error: OSError) -> str:
@@ -99,7 +99,7 @@ def fault(error: OSError) -> str:
     return f"cannot be read: {error.strerror or error}"
 
 
-def _reduced(picture: Image.Image, side: int) -> Image.Image:
+def reduced(picture: Image.Image, side: int) -> Image.Image:
     """Averages pixels where there are many more than needed; before any copy is made, for the sake of memory."""
     factor = min(picture.size) // (2 * side)
     if factor < 2 or picture.mode not in ("L", "RGB", "LA", "RGBA", "CMYK") or "transparency" in picture.info:
@@ -111,7 +111,7 @@ def _reduced(picture: Image.Image, side: int) -> Image.Image:
     return small
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def to_rgb(picture: Image.Image) -> Image.Image:
     """Any mode to RGB, keeping the EXIF turn. Pillow alone would clip 16 bits to white and show hidden colours."""
     exif = picture.getexif()
     if picture.mode.startswith("I") or picture.mode == "F":

@@ -24,7 +24,7 @@ def exact_neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarra
     cosines = np.empty((n, max(k, 0)), dtype=np.float32)
     if k < 1:
         return indices, cosines
-    for start, stop in _blocks(n):
+    for start, stop in blocks(n):
         block = vectors[start:stop] @ vectors.T
         block[np.arange(stop - start), np.arange(start, stop)] = -np.inf
         best = np.argpartition(block, n - k, axis=1)[:, n - k :]
@@ -59,7 +59,7 @@ def approximate_neighbours(vectors: np.ndarray, k: int, effort: int | None = Non
     if k < 1:
         return indices, cosines
     index = build_index(vectors, "hnsw", effort)
-    for start, stop in _blocks(n):
+    for start, stop in blocks(n):
         found, values = index.search(vectors[start:stop], k + 1)
         values[found == np.arange(start, stop)[:, None]] = -np.inf  # behind all others
         order = np.argsort(-values, axis=1, kind="stable")[:, :k]
@@ -91,7 +91,7 @@ def extreme_pairs(
     """
     far: list[tuple[int, int, float]] = []
     near: list[tuple[int, int, float]] = []
-    for start, stop in _blocks(len(vectors)):
+    for start, stop in blocks(len(vectors)):
         block = vectors[start:stop] @ vectors[start:].T  # a row's pairs with later rows only
         later = np.arange(stop - start)[:, None] < np.arange(len(vectors) - start)[None, :]
         same = groups[start:stop, None] == groups[None, start:]
@@ -100,7 +100,7 @@ def extreme_pairs(
     return far, [(i, j, -value) for i, j, value in near]
 
 
-def _blocks(n: int) -> list[tuple[int, int]]:
+def blocks(n: int) -> list[tuple[int, int]]:
     """Row ranges (start, stop) such that rows times n is CELLS at most."""
     rows = max(1, CELLS // max(n, 1))
     return [(start, min(start + rows, n)) for start in range(0, n, rows)]

@@ -17,11 +17,11 @@ from vfm_course.features.images import (
     LONGEST,
     MOST_PIXELS,
     Unreadable,
-    _reduced,
-    _to_rgb,
     fault,
     find_images,
     read_picture,
+    reduced,
+    to_rgb,
 )
 from vfm_course.world.marker import is_drawn
 
@@ -87,7 +87,7 @@ class Items:
             return _file(Path(value), label)
         image = upright(as_image(value))
         key = hashlib.sha256(f"pixels {image.size}".encode() + image.tobytes()).digest()
-        return Item(key, lambda side: _reduced(image, side), label)
+        return Item(key, lambda side: reduced(image, side), label)
 
 
 class _Numbers(Sequence):
@@ -112,7 +112,7 @@ def source_of(source: Any) -> Files | Items:
     if isinstance(source, str | Path):
         folder = Path(source)
         paths = find_images(folder)
-        return Files(paths, [readable(path.relative_to(folder).as_posix()) for path in paths])
+        return Files(paths, [name_in(path, folder) for path in paths])
     if isinstance(source, Image.Image) or not (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
         raise UserError(
             f"A {type(source).__name__} cannot be embedded: give a folder, a list of paths or pictures, or a dataset "
@@ -164,7 +164,7 @@ def upright(picture: Image.Image) -> Image.Image:
     if max(width, height) > LONGEST * min(width, height):
         raise Unreadable(f"a strip: {width} x {height} pixels")
     try:
-        return ImageOps.exif_transpose(_to_rgb(picture))
+        return ImageOps.exif_transpose(to_rgb(picture))
     except Exception as error:  # a lazily opened file that is damaged raises nearly anything
         raise Unreadable(f"damaged: {_first_line(error)}") from None
 
@@ -179,6 +179,11 @@ def reason(error: Exception) -> str:
 def readable(name: str) -> str:
     """A file's name as text: bytes that are none become marks."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def name_in(path: Path, folder: Path) -> str:
+    """A file's name below a folder, as text."""
+    return readable(path.relative_to(folder).as_posix())
 
 
 def _file(path: Path, label: Any = None) -> Item:

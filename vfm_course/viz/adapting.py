@@ -37,7 +37,7 @@ def costs(rows: Sequence[Row], file: Path | None = None) -> None:
         axis.axhline(rows[0].chance, color="grey", linestyle=":", linewidth=1)
         axis.set_xscale("log")
         axis.set_xlabel(what)
-        axis.margins(x=0.15)
+        axis.margins(x=0.3)  # room for the names
         axis.grid(alpha=0.3)
     axes[1].set_xticks(*_round_seconds(axes[1].get_xlim()))
     axes[1].minorticks_off()
