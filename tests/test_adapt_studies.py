@@ -1,6 +1,7 @@
 """The rival trained from nothing, the photographs of pets, and the comparisons that are stored."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ from vfm_course.errors import UserError
 from vfm_course.families import load
 from vfm_course.families.load import Loaded
 
+ROOT = Path(__file__).resolve().parents[1]
 CLASSES = 3
 
 
@@ -179,3 +181,18 @@ def test_a_stored_figure_is_found_again(model):
     (row,) = (row for row in studies.stored("ways") if (row.model, row.method) == (model, "linear"))
     assert again.accuracy[0] == pytest.approx(row.accuracy[0], abs=0.01)
     assert (again.trained, again.total, again.labels) == (row.trained, row.total, row.labels)
+
+
+def test_what_notebook_02_quotes_of_single_tasks_is_what_is_stored():
+    text = (ROOT / "notebooks" / "02_frozen_head_lab.ipynb").read_text(encoding="utf-8")
+    found = {
+        (row.task, row.model, row.method): f"{row.shifted['new packaging'][0]:.3f}".removeprefix("0")
+        for row in studies.stored("parcels")
+        if row.labels > 700 and "new packaging" in row.shifted
+    }
+    size, colour = "parcel: size", "parcel: colour"
+    cnn, head = found[size, "dinov2", "bespoke"], found[size, "dinov2", "linear"]
+    assert f"is {cnn} by its CNN and {head} by DINOv2's head" in text
+    cnn, head = found[colour, "dinov2", "bespoke"], found[colour, "dinov2", "linear"]
+    assert f"{cnn} by its CNN, {head} by DINOv2's head" in text
+    assert f"{found[colour, 'clip', 'linear']} by CLIP's, whose captions name colours" in text

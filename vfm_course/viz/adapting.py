@@ -47,7 +47,7 @@ def costs(rows: Sequence[Row], file: Path | None = None) -> None:
     axes[0].set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
     axes[0].set_ylabel(f"named right, of {rows[0].labels:,} labels learnt")
     axes[0].text(FEWEST, rows[0].chance + 0.01, "chance", fontsize=8, color="grey")
-    axes[0].legend(frameon=False, fontsize=9, loc="lower right")
+    axes[0].legend(frameon=False, fontsize=9, loc="center left")
     panels.finish(figure, file)
 
 
