@@ -1,4 +1,6 @@
-"""DINOv2's losses (Oquab et al. 2023): DINO on the CLS token, iBOT on masked patches, KoLeo, Sinkhorn centring."""
+"""DINO's loss (Caron et al. 2021) and what DINOv2 puts around it (Oquab et al. 2023): two ways to keep the teacher's
+targets from collapsing, centring and Sinkhorn, and KoLeo. iBOT's question about patches is in `ibot.py`.
+"""
 
 import torch
 from torch import nn
@@ -28,6 +30,27 @@ class PrototypeHead(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         return F.normalize(self.mlp(tokens), dim=-1) @ self.prototypes.T
+
+
+@torch.no_grad()
+def centred_targets(
+    logits: torch.Tensor, center: torch.Tensor, temperature: float, momentum: float = 0.9
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """DINO's own way to targets: subtract what all pictures get on the mean, then sharpen.
+
+    Centring keeps one prototype from winning everywhere, but alone would end in uniform targets; the low temperature
+    works against that, and alone would end with one prototype. Together they balance (Caron et al. 2021, section 5.3).
+
+    Args:
+        logits: the teacher's (N, K).
+        center: (K,), a running mean of earlier logits.
+        temperature: the teacher's, lower than the student's.
+
+    Returns:
+        Targets (N, K), rows sum to 1; the center for the next batch, momentum * center + (1 - momentum) * batch mean.
+    """
+    targets = F.softmax((logits - center) / temperature, dim=-1)
+    return targets, momentum * center + (1 - momentum) * logits.mean(dim=0)
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
 from vfm_course.families.load import load
 from vfm_course.objectives.dino import PrototypeHead, distillation_loss, koleo_loss, sinkhorn, update_teacher
+from vfm_course.objectives.ibot import ibot_loss
 from vfm_course.pretraining import encoder
 from vfm_course.pretraining.scenes import scenes
 from vfm_course.pretraining.trainer import Learner, Recipe
@@ -93,9 +94,10 @@ class Dinov2Learner(Learner):
         masks = patch_masks(len(views), views.shape[-1] // encoder.PATCH, generator)
         with torch.no_grad():
             seen = self.teacher["backbone"](views).last_hidden_state[:, 1:][masks]
-            targets = sinkhorn(self.teacher["head"](seen), SHARPNESS)
+            said = self.teacher["head"](seen)
         tokens = self.student["backbone"](views, bool_masked_pos=masks).last_hidden_state
-        return distillation_loss(self.student["head"](tokens[:, 1:][masks]), targets), tokens[:, 0]
+        # The head looks at hidden patches only: its BatchNorm's statistics are theirs, and the others are not asked.
+        return ibot_loss(self.student["head"](tokens[:, 1:][masks]), said, SHARPNESS), tokens[:, 0]
 
     def after_step(self, progress: float) -> None:
         update_teacher(self.teacher, self.student, 1 - 0.01 * (1 + math.cos(math.pi * progress)) / 2)
