@@ -71,15 +71,7 @@ def train(
     record, saved = _resume(folder, Record(recipe.name, seed, images))
     torch.manual_seed(seed)
     learner = recipe.build()
-    trained = [(name, weight) for name, weight in learner.named_parameters() if weight.requires_grad]
-    optimiser = torch.optim.AdamW(
-        [  # biases, norms, tokens and scales keep their size
-            {"params": [w for _, w in trained if w.ndim > 1], "weight_decay": recipe.weight_decay},
-            {"params": [w for _, w in trained if w.ndim < 2], "weight_decay": 0.0},
-        ],
-        lr=recipe.learning_rate,
-        betas=(0.9, 0.98),
-    )
+    optimiser = make_optimiser(learner, recipe.learning_rate, recipe.weight_decay)
     if saved:
         learner.load_state_dict(saved["learner"])
         optimiser.load_state_dict(saved["optimiser"])
@@ -98,7 +90,7 @@ def train(
         losses = learner(generator, progress)
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        nn.utils.clip_grad_norm_([weight for _, weight in trained], recipe.gradient_norm)
+        nn.utils.clip_grad_norm_(learner.parameters(), recipe.gradient_norm)
         optimiser.step()
         learner.after_step(progress)
         for name, loss in losses.items():
@@ -117,6 +109,19 @@ def train(
     learner.eval()
     learner.save(folder)
     return record
+
+
+def make_optimiser(learner: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW over all weights that require a gradient; biases, norms, tokens and scales keep their size."""
+    trained = [weight for weight in learner.parameters() if weight.requires_grad]
+    return torch.optim.AdamW(
+        [
+            {"params": [weight for weight in trained if weight.ndim > 1], "weight_decay": weight_decay},
+            {"params": [weight for weight in trained if weight.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=learning_rate,
+        betas=(0.9, 0.98),
+    )
 
 
 def _resume(folder: Path, fresh: Record) -> tuple[Record, dict]:
