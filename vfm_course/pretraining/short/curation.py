@@ -59,19 +59,18 @@ class Web:
 
 
 @cache
-def web(seed: int, times: int = 1) -> Web:
-    """The raw web of a seed; with `times` there is more of the same kind, and other popular pictures."""
+def web(seed: int, pairs: int = PAIRS, popular: int = POPULAR, n_scenes: int = SCENES) -> Web:
+    """The raw web of a seed: so many pairs, of which `popular` pictures come COPIES times each, from so many scenes."""
     generator = torch.Generator().manual_seed(seed)
-    popular, pairs = POPULAR * times, PAIRS * times
     single = pairs - popular * COPIES
-    different = torch.randperm(SCENES, generator=generator)[: popular + single]
+    different = torch.randperm(n_scenes, generator=generator)[: popular + single]
     source = torch.cat([different[:popular].repeat(COPIES), different[popular:]])
     source = source[torch.randperm(pairs, generator=generator)]
-    all_scenes = scenes(SCENES, 72)
+    all_scenes = scenes(n_scenes, 72)
     images = altered(torch.from_numpy(all_scenes.images[source.numpy()]), generator)
 
     right = torch.rand(pairs, generator=generator) >= WRONG
-    elsewhere = torch.randint(SCENES, (pairs,), generator=generator)
+    elsewhere = torch.randint(n_scenes, (pairs,), generator=generator)
     said = torch.where(right, source, elsewhere)
     which = torch.randint(CAPTIONS, (pairs,), generator=generator)
     captions = torch.from_numpy(all_scenes.captions[said.numpy(), which.numpy()])
@@ -101,7 +100,8 @@ def cases(seed: int) -> list[dict]:
 
 def measure(seed: int, way: str) -> dict:
     """One run on what a way leaves of the web, judged on unseen clean pairs."""
-    raw = web(seed, 4 if way == "raw, four times" else 1)
+    times = 4 if way == "raw, four times" else 1
+    raw = web(seed, times * PAIRS, times * POPULAR)
     rows = chosen(seed, way)
     learner = trained(seed, raw, rows)
     return {
@@ -147,49 +147,55 @@ def trained(seed: int, raw: Web, rows: torch.Tensor) -> ShortClip:
 @cache
 def unlike(seed: int) -> torch.Tensor:
     """The first picture of each group of copies that the pocket DINOv2 finds, and all that are alone."""
-    from vfm_course.families.load import load
     from vfm_course.features.duplicates import near_duplicates
+
+    vectors = picture_vectors(web(seed))
+    dropped = {row for group in near_duplicates(vectors, ALIKE) for row in group.rows[1:]}
+    return torch.tensor([row for row in range(len(vectors)) if row not in dropped])
+
+
+def picture_vectors(raw: Web) -> np.ndarray:
+    """What the pocket DINOv2 says of each picture, (N, D), rows of length one."""
+    from vfm_course.families.load import load
     from vfm_course.features.encoders import Encoder
 
     encoder = Encoder.of(load("dinov2", "pocket", "cpu"))
-    images = web(seed).data.images
-    vectors = [
-        encoder.embed(encoder.prepare(list(torch.from_numpy(images[at : at + 200]))))
-        for at in range(0, len(images), 200)
-    ]
-    dropped = {row for group in near_duplicates(np.concatenate(vectors), ALIKE) for row in group.rows[1:]}
-    return torch.tensor([row for row in range(len(images)) if row not in dropped])
+    images = torch.from_numpy(raw.data.images)
+    return np.concatenate([encoder.embed(encoder.prepare(list(some))) for some in images.split(200)])
 
 
-@cache
 @torch.no_grad()
-def clean_scores(seed: int) -> torch.Tensor:
-    """Cosine of each picture with its caption, (N,), by the pocket CLIP."""
+def caption_scores(raw: Web) -> torch.Tensor:
+    """Cosine of each picture with its caption, (N,), by the pocket CLIP, which was trained on clean pairs."""
     from vfm_course.families.load import load
     from vfm_course.pretraining.tokenizer import world_tokenizer
 
-    loaded, raw = load("clip", "pocket", "cpu"), web(seed)
-    found = []
-    for at in range(0, len(raw), 200):
-        pictures = list(torch.from_numpy(raw.data.images[at : at + 200]))
-        pixels = loaded.processor.image_processor(images=pictures, return_tensors="pt")["pixel_values"]
-        tokens = raw.captions[at : at + 200, 0].long()
-        images = loaded.model.get_image_features(pixel_values=pixels).pooler_output
+    loaded, found = load("clip", "pocket", "cpu"), []
+    images = torch.from_numpy(raw.data.images)
+    for pictures, tokens in zip(images.split(200), raw.captions[:, 0].long().split(200), strict=True):
+        pixels = loaded.processor.image_processor(images=list(pictures), return_tensors="pt")["pixel_values"]
         mask = (tokens != world_tokenizer().pad_token_id).long()
-        texts = loaded.model.get_text_features(input_ids=tokens, attention_mask=mask).pooler_output
-        found.append(F.cosine_similarity(images, texts))
+        image_embeds = loaded.model.get_image_features(pixel_values=pixels).pooler_output
+        text_embeds = loaded.model.get_text_features(input_ids=tokens, attention_mask=mask).pooler_output
+        found.append(F.cosine_similarity(image_embeds, text_embeds))
     return torch.cat(found)
 
 
 @cache
-@torch.no_grad()
+def clean_scores(seed: int) -> torch.Tensor:
+    """The scores of a seed's whole web."""
+    return caption_scores(web(seed))
+
+
+@cache
 def own_scores(seed: int) -> torch.Tensor:
-    """The same by a CLIP that was trained on the raw web."""
+    """The same, (N,), by a CLIP that was trained on the raw web."""
     raw = web(seed)
     learner = trained(seed, raw, torch.arange(len(raw)))
     found = []
-    for at in range(0, len(raw), 200):
-        pictures = F.interpolate(torch.from_numpy(raw.data.images[at : at + 200]).float(), SIZE, mode="area")
-        texts = learner.embed_texts(raw.captions[at : at + 200, 0].long())
-        found.append(F.cosine_similarity(learner.embed_images(to_pixels(pictures)), texts))
+    with torch.no_grad():
+        for at in range(0, len(raw), 200):
+            pictures = F.interpolate(torch.from_numpy(raw.data.images[at : at + 200]).float(), SIZE, mode="area")
+            texts = learner.embed_texts(raw.captions[at : at + 200, 0].long())
+            found.append(F.cosine_similarity(learner.embed_images(to_pixels(pictures)), texts))
     return torch.cat(found)

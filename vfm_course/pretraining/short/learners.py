@@ -79,12 +79,26 @@ class ShortMae(ShortLearner):
         return self.leave(tokens), mask
 
 
+class Scale(nn.Module):
+    """The learned factor on the cosines; its logarithm is the parameter, and 100 its most, as in the paper."""
+
+    def __init__(self, first: float = 10.0):
+        super().__init__()
+        self.logit_scale = nn.Parameter(torch.tensor(first).log())
+
+    def forward(self) -> torch.Tensor:
+        return self.logit_scale.exp().clamp(max=100)
+
+
 class ShortClip(ShortLearner):
     """Two towers and a learned temperature; `captions` (N, 8, 24) replace the data's own where given."""
 
-    def __init__(self, data: Scenes, *, loss: Callable = clip_loss, captions: torch.Tensor | None = None, **more):
+    def __init__(
+        self, data: Scenes, *, loss: Callable = clip_loss, temperature: nn.Module | None = None,
+        captions: torch.Tensor | None = None, **more,
+    ):  # fmt: skip
         super().__init__(data, **more)
-        self.loss = loss
+        self.loss, self.temperature = loss, temperature or Scale()
         self.captions = torch.from_numpy(data.captions.copy()) if captions is None else captions
         self.pad = world_tokenizer().pad_token_id
         width = 64  # of the text tower
@@ -93,7 +107,6 @@ class ShortClip(ShortLearner):
         self.text = blocks(width, 2)
         self.text_projection = nn.Linear(width, 64, bias=False)
         self.image_projection = nn.Linear(self.encoder.width, 64, bias=False)
-        self.logit_scale = nn.Parameter(torch.tensor(10.0).log())
 
     def embed_images(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, 48, 48) -> (B, 64)."""
@@ -118,10 +131,7 @@ class ShortClip(ShortLearner):
 
     def compare(self, image_embeds: torch.Tensor, text_embeds: torch.Tensor) -> torch.Tensor:
         """The loss of a batch of pairs, (B, 64) and (B, 64)."""
-        return self.loss(image_embeds, text_embeds, self.logit_scale.exp())
-
-    def after_step(self, progress: float) -> None:
-        self.logit_scale.data.clamp_(max=4.6052)  # a factor of at most 100, as in the paper
+        return self.loss(image_embeds, text_embeds, self.temperature())
 
 
 class ShortSiglip(ShortClip):
@@ -132,7 +142,7 @@ class ShortSiglip(ShortClip):
         self.logit_bias = nn.Parameter(torch.tensor(-10.0))
 
     def compare(self, image_embeds: torch.Tensor, text_embeds: torch.Tensor) -> torch.Tensor:
-        return self.loss(image_embeds, text_embeds, self.logit_scale.exp(), self.logit_bias)
+        return self.loss(image_embeds, text_embeds, self.temperature(), self.logit_bias)
 
 
 def jepa_loss(predicted: torch.Tensor, features: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
