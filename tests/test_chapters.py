@@ -17,7 +17,12 @@ from vfm_course.exercises.verdict import RIGHT, judge
 
 ENTRIES = {entry.id: entry for number in registry.chapters() for entry in registry.chapter(number).values()}
 CODING = [key for key, entry in ENTRIES.items() if isinstance(entry, Exercise)]
-HELD = {"01": (9, 5, 1, 18), "02": (13, 5, 1, 29), "06": (14, 2, 1, 27)}  # to code, choose, write; points of the code
+HELD = {  # to code, choose, write; points of the code
+    "01": (9, 5, 1, 18),
+    "02": (13, 5, 1, 29),
+    "03": (17, 5, 1, 44),
+    "06": (14, 2, 1, 27),
+}
 
 
 @pytest.fixture(scope="module")
