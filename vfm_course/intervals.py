@@ -53,3 +53,37 @@ def crossed_interval(parts, wholes=None, draws: int = 2000, seed: int = 0) -> tu
     above, below = (np.einsum("ds,sd->d", by_seed, table @ by_case.T) for table in (parts, wholes))
     low, high = np.quantile(above / below, [0.025, 0.975])
     return float(parts.sum() / wholes.sum()), float(low), float(high)
+
+
+def t_interval(values) -> tuple[float, float, float]:
+    """Mean and 95 % interval over a few independent runs (N,): Student's t, for three seeds are too few to draw again.
+
+    Args:
+        values: numbers, one a run. With equal ones the interval has no width.
+
+    Returns:
+        mean, low, high.
+
+    Raises:
+        ValueError: fewer than two values.
+    """
+    from scipy.special import stdtrit  # here, for few need it
+
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError("A t interval needs a row of at least two values.")
+    reach = stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / len(values) ** 0.5
+    mean = values.mean()
+    return float(mean), float(mean - reach), float(mean + reach)
+
+
+def paired_interval(a, b) -> tuple[float, float, float]:
+    """`t_interval` of a - b, where a[i] and b[i] (N,) belong together: what a seed does to both falls out.
+
+    Raises:
+        ValueError: as many values on both sides are needed, and two at least.
+    """
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if a.shape != b.shape:
+        raise ValueError(f"Pairs need as many values on both sides: here are {a.size} and {b.size}.")
+    return t_interval(a - b)

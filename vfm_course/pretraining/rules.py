@@ -5,6 +5,7 @@ The verdict follows from the figures as they are stored, rounded, so that whoeve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,8 +19,6 @@ REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced at this scale"
 NOT_TESTABLE = "not testable here"
 VERDICTS = (REPRODUCED, NOT_REPRODUCED, NOT_TESTABLE)
 ONE_RUN = "one pretraining run each"
-TITLES = {"clip": "CLIP", "siglip": "SigLIP", "mae": "MAE", "ijepa": "I-JEPA", "dinov2": "DINOv2", "dino": "DINO",
-          "random": "random weights"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured figure: `key` names it in the evidence, `called` in a sentence. `by_seed` where runs can be paired."""
+    """A measured figure: `key` names it in the evidence, `called` in a sentence; `by_seed` where runs can be paired."""
 
     key: str
     called: str
@@ -56,52 +55,69 @@ class Figure:
         return f"{self.called} {quoted(self.record)}"
 
     @property
-    def runs(self) -> str:
+    def basis(self) -> str:
         """How many runs of pretraining it rests on, in words."""
         return ONE_RUN if self.by_seed is None else f"{self.record['seeds']} seeds"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison: whether it came out as claimed, that in words, the figures in it, and how many runs it is of."""
+    """One comparison: whether it came out as claimed, that in words, the figures in it, and what runs it rests on."""
 
     holds: bool
     words: str
     figures: tuple[Figure, ...]
-    runs: str
+    basis: str
 
 
 # --- looking up -----------------------------------------------------------------------------------------------------
 
 
-def pocket(key: str, called: str | None = None) -> Figure:
-    """The figure MODEL.MEASURE of a pocket checkpoint from data/claims.json; called by the model's name if not given."""
+def pocket(key: str, called: str) -> Figure:
+    """The figure MODEL.MEASURE of a pocket checkpoint from data/claims.json."""
     found = claim(key)
-    name = key.partition(".")[0]
-    record = {part: found[part] for part in ("value", "low", "high", "of", "seeds")}
-    return Figure(key, called or TITLES.get(name, name), record)
+    return Figure(key, called, {part: found[part] for part in ("value", "low", "high", "of", "seeds")})
+
+
+def rows_of(study: str, **case) -> list[dict]:
+    """The stored rows of a study that are of this case.
+
+    Raises:
+        UserError: its file is missing, or what it holds are no rows.
+    """
+    found = stored(study)
+    if not isinstance(found, list) or not all(isinstance(row, dict) and "seed" in row for row in found):
+        raise UserError(f"The stored study {study} is damaged (its rows are no rows): {again(study)}.")
+    return [row for row in found if all(row.get(name) == value for name, value in case.items())]
 
 
 def runs(study: str, **case) -> dict[int, dict]:
-    """The stored rows of a study that are of this case, by seed.
+    """The one run of this case that a study holds for each seed.
 
     Raises:
-        UserError: fewer than two, or two of one seed, or rows that are no rows.
+        UserError: fewer than two seeds, or two runs of one.
     """
-    said = ", ".join(f"{name} {value}" for name, value in case.items())
-    again = f"measure again with `python -m vfm_course.pretraining.short.studies {study}`"
-    try:
-        rows = [row for row in stored(study) if all(row.get(name) == value for name, value in case.items())]
-        found = {row["seed"]: row for row in sorted(rows, key=lambda row: row["seed"])}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"The stored study {study} is damaged ({type(error).__name__}): {again}.") from error
+    rows = sorted(rows_of(study, **case), key=lambda row: row["seed"])
+    found = {row["seed"]: row for row in rows}
     if len(found) < 2 or len(found) < len(rows):
-        raise UserError(f"The stored study {study} holds {len(rows)} runs of {said} with {len(found)} seeds: {again}.")
+        said = ", ".join(f"{name} {value}" for name, value in case.items())
+        raise UserError(
+            f"The stored study {study} holds {len(rows)} runs of {said} with {len(found)} seeds, but one run of "
+            f"each of two seeds or more is needed: {again(study)}."
+        )
     return found
 
 
-def value_at(row: dict, path: str) -> float:
-    """What a row holds at `told.concept`; of a record the value.
+def again(study: str) -> str:
+    """What to do about a study whose stored rows are not what they should be."""
+    return (
+        "restore it with `git checkout -- data`, or measure again with "
+        f"`python -m vfm_course.pretraining.short.studies {study}`"
+    )
+
+
+def value_at(row: dict, path: str, study: str) -> float:
+    """What a row of a study holds at `told.concept`; of a record the value.
 
     Raises:
         UserError: nothing is there, or no number.
@@ -110,28 +126,30 @@ def value_at(row: dict, path: str) -> float:
     try:
         for part in path.split("."):
             found = found[part]
-        return float(found["value"] if isinstance(found, dict) else found)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"A stored row of seed {row.get('seed')} holds no number {path!r}: restore data/pretraining, "
-                        "or measure again with `python -m vfm_course.pretraining.short.studies`.") from error  # fmt: skip
+        number = float(found["value"] if isinstance(found, dict) else found)
+    except (KeyError, TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"A row of the stored study {study} holds no number {path!r}: {again(study)}.")
+    return number
 
 
 def over_seeds(key: str, called: str, by_seed: Mapping, of: str) -> Figure:
     """The mean of one number a seed, with its t interval over seeds."""
-    return Figure(key, called, _record(t_interval(list(by_seed.values())), f"{of}; mean, 95 % t interval over seeds",
-                                       len(by_seed)), by_seed)  # fmt: skip
+    interval = t_interval(list(by_seed.values()))
+    return Figure(key, called, record(interval, f"{of}; mean, 95 % t interval over seeds", len(by_seed)), by_seed)
 
 
 def spanning_seeds(key: str, called: str, by_seed: Mapping, of: str) -> Figure:
-    """The same with the lowest and the highest seed in place of an interval: for numbers that are no free means."""
+    """The same with the lowest and the highest seed in place of an interval: for numbers that are bounded or skewed."""
     values = list(by_seed.values())
     ends = (sum(values) / len(values), min(values), max(values))
-    return Figure(key, called, _record(ends, f"{of}; mean, lowest and highest seed", len(values)), by_seed)
+    return Figure(key, called, record(ends, f"{of}; mean, lowest and highest seed", len(values)), by_seed)
 
 
 def measured(study: str, path: str, called: str, of: str, **case) -> Figure:
     """The number at a path of a study's rows of this case, over its seeds."""
-    by_seed = {seed: value_at(row, path) for seed, row in runs(study, **case).items()}
+    by_seed = {seed: value_at(row, path, study) for seed, row in runs(study, **case).items()}
     return over_seeds(f"{', '.join(map(str, case.values()))}: {path}", called, by_seed, of)
 
 
@@ -144,29 +162,18 @@ def minus(first: Figure, second: Figure) -> Figure:
     if set(first.by_seed) != set(second.by_seed):
         raise UserError(f"{first.key} and {second.key} were not run with the same seeds: run the study again.")
     by_seed = {seed: first.by_seed[seed] - second.by_seed[seed] for seed in first.by_seed}
-    record = _record(paired_interval(list(first.by_seed.values()), [second.by_seed[seed] for seed in first.by_seed]),
-                     "difference of both; mean, 95 % paired t interval over seeds", len(by_seed))  # fmt: skip
-    return Figure(f"{first.key} - {second.key}", "difference", record, by_seed)
+    interval = paired_interval(list(first.by_seed.values()), [second.by_seed[seed] for seed in first.by_seed])
+    of = "difference of both; mean, 95 % paired t interval over seeds"
+    return Figure(f"{first.key} - {second.key}", "difference", record(interval, of, len(by_seed)), by_seed)
 
 
-def _record(ends: Iterable[float], of: str, seeds: int) -> dict:
-    value, low, high = (round(float(end), 4) for end in ends)
+def record(ends: Iterable[float], of: str, seeds: int) -> dict:
+    """A figure as it is stored: value, low and high rounded, what it is of, and how many seeds."""
+    value, low, high = (round(float(end), 4) + 0.0 for end in ends)  # + 0.0: there is no -0.0
     return {"value": value, "low": low, "high": high, "of": of, "seeds": seeds}
 
 
 # --- comparing ------------------------------------------------------------------------------------------------------
-
-
-def apart(what: str, better: Figure, *others: Figure) -> Check:
-    """One run each: the whole interval of `better` lies above that of every other one."""
-    holds = all(better.record["low"] > other.record["high"] for other in others)
-    return Check(holds, _told(what, better, others), (better, *others), better.runs)
-
-
-def unbeaten(what: str, first: Figure, *others: Figure) -> Check:
-    """One run each: of no other one the whole interval lies above that of `first`."""
-    holds = not any(beats(other, first) for other in others)
-    return Check(holds, _told(what, first, others), (first, *others), first.runs)
 
 
 def beats(one: Figure, other: Figure) -> bool:
@@ -174,30 +181,62 @@ def beats(one: Figure, other: Figure) -> bool:
     return one.record["low"] > other.record["high"]
 
 
+def apart(what: str, better: Figure, *others: Figure) -> Check:
+    """One run each: the whole interval of `better` lies above that of every other one."""
+    holds = all(beats(better, other) for other in others)
+    return Check(holds, _against(what, better, others), (better, *others), better.basis)
+
+
+def unbeaten(what: str, first: Figure, *others: Figure) -> Check:
+    """One run each: of no other one the whole interval lies above that of `first`."""
+    holds = not any(beats(other, first) for other in others)
+    return Check(holds, _against(what, first, others), (first, *others), first.basis)
+
+
+def behind(what: str, worse: Figure, *others: Figure) -> Check:
+    """One run each: the whole interval of `worse` lies below that of every other one."""
+    holds = all(beats(other, worse) for other in others)
+    return Check(holds, _against(what, worse, others), (worse, *others), worse.basis)
+
+
 def above(what: str, better: Figure, other: Figure) -> Check:
     """Several seeds: the interval of the paired difference lies above zero."""
     gap = minus(better, other)
-    low, high = gap.record["low"], gap.record["high"]
-    side = "all above zero" if low > 0 else "all below zero" if high < 0 else "zero within it"
-    words = f"{what}: {better} against {other}, {gap}, {side}"
-    return Check(low > 0, words, (better, other, gap), better.runs)
+    words = f"{what}: {better} against {other}, {gap}, {side(gap)}"
+    return Check(gap.record["low"] > 0, words, (better, other, gap), better.basis)
 
 
 def hardly_below(what: str, one: Figure, other: Figure, margin: float) -> Check:
-    """Several seeds: the interval of the paired difference lies above -margin, so that `one` is as good for all uses."""
+    """Several seeds: the interval of the paired difference lies above -margin, so that the one is as good as the other.
+
+    That zero is within the interval would not do: of two that are hardly measured it always is.
+    """
     gap = minus(one, other)
     holds = gap.record["low"] > -margin
-    words = f"{what}: {one} against {other}, {gap}, {'above' if holds else 'not all above'} {-margin}"
-    return Check(holds, words, (one, other, gap), one.runs)
+    words = f"{what}: {one} against {other}, {gap}, {'all' if holds else 'not all'} above {-margin}"
+    return Check(holds, words, (one, other, gap), one.basis)
 
 
-def _told(what: str, first: Figure, others: Sequence[Figure]) -> str:
-    """`what: MAE 0.370 (…) against CLIP 0.955 (…), below, and …`: where the first one lies, seen from each other."""
+def side(gap: Figure) -> str:
+    """Where the interval of a difference lies, in words."""
+    if gap.record["low"] > 0:
+        return "all above zero"
+    return "all below zero" if gap.record["high"] < 0 else "zero within it"
 
-    def place(other: Figure) -> str:
-        return "above" if beats(first, other) else "below" if beats(other, first) else "not told apart"
 
-    return f"{what}: {first} against " + " and ".join(f"{other}, {place(other)}" for other in others)
+def _against(what: str, first: Figure, others: Sequence[Figure]) -> str:
+    """`what: MAE 0.850 (…), below CLIP 0.963 (…) and DINOv2 0.906 (…), not told apart from I-JEPA 0.874 (…)`."""
+    places: dict[str, list[str]] = {}
+    for other in others:
+        place = "above" if beats(first, other) else "below" if beats(other, first) else "not told apart from"
+        places.setdefault(place, []).append(str(other))
+    return f"{what}: {first}, " + ", ".join(f"{place} {listed(some)}" for place, some in places.items())
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *most, end = words
+    return f"{', '.join(most)} and {end}" if most else end
 
 
 # --- concluding -----------------------------------------------------------------------------------------------------
@@ -211,7 +250,7 @@ def conclude(*checks: Check, told: Sequence[Check] = (), note: str = "") -> Judg
         note: words for the end of the sentence: what the figures do not say.
     """
     shown = [*checks, *told]
-    ends = [*dict.fromkeys(check.runs for check in shown), *([note] if note else [])]
+    ends = [*dict.fromkeys(check.basis for check in shown), *([note] if note else [])]
     reason = "; ".join([*(check.words for check in shown), *ends])
     evidence = {figure.key: figure.record for check in shown for figure in check.figures}
     verdict = REPRODUCED if all(check.holds for check in checks) else NOT_REPRODUCED

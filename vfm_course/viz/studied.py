@@ -79,7 +79,7 @@ def collapse(curves: Mapping[str, Sequence[dict]], file: Path | None = None) -> 
 def gram_matrices(rows: Sequence[dict], objective: str, file: Path | None = None) -> None:
     """The cosines of all patches of one picture while a run goes on; the second row with Gram anchoring."""
     found = {row["anchored"]: row["seen"] for row in rows if row["objective"] == objective and row["seed"] == 0}
-    chosen = [seen["images"] for seen in found[False]][::2] + [found[False][-1]["images"]]
+    chosen = [seen["images"] for seen in found[False]]
     figure, axes = panels.grid(2, len(chosen), named_rows=True, side=2.0)
     for row, (anchored, seen) in zip(axes, sorted(found.items()), strict=True):
         panels.name_row(row[0], "anchored" if anchored else "free")

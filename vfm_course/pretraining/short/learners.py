@@ -22,15 +22,15 @@ BATCH = 128
 
 
 class ShortLearner(Learner):
-    """An encoder and the scenes it learns from; `amount` is the noise on them in grey levels."""
+    """An encoder (`vit` says which) and the scenes it learns from; `amount` is the noise on them in grey levels."""
 
     batch_size = BATCH
     colour = 0.1  # strength of recolouring
 
-    def __init__(self, data: Scenes, width: int = 64, layers: int = 4, amount: float = 0.0):
+    def __init__(self, data: Scenes, amount: float = 0.0, **vit):
         super().__init__()
         self.data, self.amount = data, amount
-        self.encoder = ShortViT(width, layers)
+        self.encoder = ShortViT(**vit)
 
     def draw(self, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """The next batch: rows (B,) of the data and a view of each (B, 3, 48, 48)."""

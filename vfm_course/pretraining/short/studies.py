@@ -15,9 +15,11 @@ import json
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 from vfm_course.errors import UserError
 from vfm_course.paths import cache_dir, data_dir
+from vfm_course.pretraining.short.page import page
 from vfm_course.whole_file import whole_text
 
 NAMES = ("noise", "collapse", "curation", "gram", "scaling")
@@ -25,7 +27,7 @@ SEEDS = (0, 1, 2)
 FORM = 1  # of the files; counted up when a run would give other figures, so that kept ones are not taken for them
 
 
-def find(name: str):
+def find(name: str) -> ModuleType:
     """The module of a study: its QUESTION, `cases(seed)` and `measure(seed, **case)`.
 
     Raises:
@@ -70,7 +72,15 @@ def run(name: str, seeds: tuple[int, ...] = SEEDS) -> list[dict]:
     return rows
 
 
-def _kept(name: str, study, seed: int, case: dict) -> dict:
+def write_page() -> None:
+    """data/pretraining/README.md, with all studies that are stored."""
+    held = {name: find(name) for name in NAMES if stored_file(name).is_file()}
+    tables = {name: (study.QUESTION, list(study.cases(0)[0]), stored(name)) for name, study in held.items()}
+    with whole_text(data_dir() / "pretraining" / "README.md") as file:
+        file.write(page(tables))
+
+
+def _kept(name: str, study: ModuleType, seed: int, case: dict) -> dict:
     """One run, from the cache if it was done before."""
     called = " ".join(f"{key}={value}" for key, value in ({"seed": seed} | case).items())
     path = cache_dir() / "short studies" / f"{name}-{FORM}" / f"{called}.json"
@@ -97,6 +107,7 @@ def main() -> None:
     torch.set_num_threads(1)  # of small products: two threads wait for each other more than they help
     for name in names:
         run(name)
+        write_page()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """One encoder for all objectives, so that nothing but the objective differs."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -23,9 +25,9 @@ def blocks(width: int, layers: int) -> nn.ModuleList:
 class ShortViT(nn.Module):
     """A plain ViT without CLS token that may be shown some of the patches only; positions are fixed."""
 
-    def __init__(self, width: int = 64, layers: int = 4):
+    def __init__(self, width: int = 64, layers: int = 4, patchify: Callable = patchify):
         super().__init__()
-        self.width = width
+        self.width, self.patchify = width, patchify
         self.patch_embeddings = nn.Linear(3 * PATCH * PATCH, width)
         self.register_buffer("positions", sincos_positions(SIDE, width))
         self.blocks = blocks(width, layers)
@@ -33,7 +35,7 @@ class ShortViT(nn.Module):
 
     def forward(self, pixels: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         """Pixels (B, 3, 48, 48) -> tokens (B, 36, width), or (B, K, width) of the patches numbered in `keep` (B, K)."""
-        tokens = self.patch_embeddings(patchify(pixels, PATCH)) + self.positions
+        tokens = self.patch_embeddings(self.patchify(pixels, PATCH)) + self.positions
         if keep is not None:
             tokens = pick(tokens, keep)
         for block in self.blocks:
