@@ -20,7 +20,7 @@ QUESTION = (
     "While CLIP and DINO learn from whole pictures, what becomes of their patches: of how well a patch finds its place "
     "in another view, and of who resembles whom? And what when the Gram matrix is tied to that of a quarter of the run?"
 )
-SEEN, SCENES = 32_000, 60_000
+SEEN, SCENES = 24_000, 60_000
 SHARES = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the run, at which it is looked at
 TIED = 1 / 4
 WEIGHT = 10.0  # of the Gram term
