@@ -36,7 +36,8 @@ TOPICS = {  # what section 3 of the syllabus speaks of -> statements that must b
     "I-JEPA and its safeguards": {"collapse-gradient", "collapse-copy"},
     "V-JEPA, V-JEPA 2 and its robot": {"video-motion", "video-scale", "video-robot"},
     "DINOv2 fuses": {"fusion"},
-    "DINOv3's patches": {"patches-decay-clip", "patches-decay-dino", "gram-clip", "gram-dino"},
+    "DINOv3's patches": {"patches-decay-clip", "patches-decay-dino", "gram-clip", "gram-dino",
+                         "gram-clip-early"},
     "one model or a toolbox": {"toolbox"},
     "representations against pixels and language": {"jepa-beats-pixels", "jepa-beats-language"},
     "how far scaling carries": {"data-binds"},
@@ -117,7 +118,7 @@ class World:
     def _gram(self, seed: int) -> list[dict]:
         rows = []
         for objective in ("clip", "dino"):
-            for anchored in (False, True):
+            for anchored in (False, True, "early"):
                 # A seed's own peak is elsewhere than the others'; random weights have the highest of all.
                 patches = [0.9, 0.5, 0.6, 0.6, 0.55, 0.5 if anchored else 0.3]
                 seen = [
@@ -237,6 +238,8 @@ BROKEN = {  # one condition at a time: statement, what is changed in figures tha
                                                    pairs=125)),
     "patches stay": ("patches-decay-clip", set_rows("gram", look(5, "correspondence", 0.6), objective="clip")),
     "the whole gets worse": ("patches-decay-dino", set_rows("gram", look(5, "concept", 0.1), objective="dino")),
+    "the early anchor does nothing": ("gram-clip-early", set_rows("gram", look(5, "correspondence", 0.3),
+                                                                  objective="clip", anchored="early")),
     "the anchor does nothing": ("gram-dino", set_rows("gram", look(5, "correspondence", 0.3), objective="dino")),
     "CLIP tells the kind": ("noise-texture", set_rows("noise", lambda row: row["told"]["texture"].update(value=0.95),
                                                       model="clip", amount=100)),

@@ -89,6 +89,9 @@ PATCHES = [
         three(f"gram-{name}", f"Gram anchoring holds the patches in a long run of {title}.", DINOV3,
               LONG.format(title), partial(anchor_holds, name)),
     )
+] + [
+    three("gram-clip-early", f"Gram anchoring holds the patches in a long run of {TITLES['clip']} when the anchor is "
+          "taken while they are good.", DINOV3, LONG.format(TITLES["clip"]), partial(anchor_holds, "clip", "early")),
 ]  # fmt: skip
 
 UNTESTABLE = [

@@ -215,22 +215,25 @@ def patches_decay(objective: str) -> Judgement:
     )
 
 
-def anchor_holds(objective: str) -> Judgement:
-    """At the end correspondence is better with the Gram anchor than without; what it costs in concept is told."""
+def anchor_holds(objective: str, held: bool | str = True) -> Judgement:
+    """At the end correspondence is better with the Gram anchor than without; what it costs in concept is told.
 
-    def at_the_end(what: str, anchored: bool) -> Figure:
+    `held` is the study's word for when the anchor was taken.
+    """
+
+    def at_the_end(what: str, anchored: bool | str) -> Figure:
         found = _long_runs(objective, anchored)
         by_seed = {seed: value_at(row["seen"][-1], what, "gram") for seed, row in found.items()}
-        called = "anchored" if anchored else "not anchored"
+        called = {False: "not anchored", True: "anchored"}.get(anchored, f"anchored {anchored}")
         return over_seeds(f"{objective}, {called}: {what}", called, by_seed, f"{what} at the end of the run")
 
     patches, concept = (
-        above(what, at_the_end(what, True), at_the_end(what, False)) for what in ("correspondence", "concept")
+        above(what, at_the_end(what, held), at_the_end(what, False)) for what in ("correspondence", "concept")
     )
     return conclude(patches, told=[concept])
 
 
-def _long_runs(objective: str, anchored: bool) -> dict[int, dict]:
+def _long_runs(objective: str, anchored: bool | str) -> dict[int, dict]:
     found = runs("gram", objective=objective, anchored=anchored)
     looks = {len(row["seen"]) if isinstance(row.get("seen"), list) else 0 for row in found.values()}
     if len(looks) > 1 or min(looks) < 3:

@@ -24,6 +24,8 @@ ASKED = {  # of the study `noise`: what a probe finds, its axis
     "noise": "the noise itself, R² a pixel",
 }
 
+ANCHORED = {False: ("", "-"), True: ("anchored", "--"), "early": ("anchored early", ":")}  # how called, and its line
+
 
 def noise_kept(rows: Sequence[dict], told: str = "told", asked: Sequence[str] = tuple(ASKED), file: Path | None = None):
     """What features tell about concept, place, texture and noise against the amount of noise, a panel each.
@@ -77,12 +79,12 @@ def collapse(curves: Mapping[str, Sequence[dict]], file: Path | None = None) -> 
 
 
 def gram_matrices(rows: Sequence[dict], objective: str, file: Path | None = None) -> None:
-    """The cosines of all patches of one picture while a run goes on; the second row with Gram anchoring."""
+    """The cosines of all patches of one picture while a run goes on; the other rows with Gram anchoring."""
     found = {row["anchored"]: row["seen"] for row in rows if row["objective"] == objective and row["seed"] == 0}
     chosen = [seen["images"] for seen in found[False]]
-    figure, axes = panels.grid(2, len(chosen), named_rows=True, side=2.0)
-    for row, (anchored, seen) in zip(axes, sorted(found.items()), strict=True):
-        panels.name_row(row[0], "anchored" if anchored else "free")
+    figure, axes = panels.grid(len(found), len(chosen), named_rows=True, side=2.0)
+    for row, (anchored, seen) in zip(axes, found.items(), strict=True):
+        panels.name_row(row[0], ANCHORED[anchored][0] or "free")
         at = {each["images"]: each for each in seen}
         for axis, images in zip(row, chosen, strict=True):
             shown = axis.imshow(at[images]["gram"], vmin=0, vmax=1, cmap="viridis")
@@ -99,11 +101,13 @@ def gram_curves(rows: Sequence[dict], file: Path | None = None) -> None:
     figure, axes = plt.subplots(1, len(asked), figsize=(11, 3.4), layout="constrained")
     for axis, (key, what) in zip(axes, asked.items(), strict=True):
         for objective in dict.fromkeys(row["objective"] for row in rows):
-            for anchored, line in ((False, "-"), (True, "--")):
+            for anchored, (said, line) in ANCHORED.items():
                 some = [row for row in rows if (row["objective"], row["anchored"]) == (objective, anchored)]
+                if not some:
+                    continue
                 points = [(seen["images"] / 1000, seen[key]["value"]) for row in some for seen in row["seen"]]
                 colour, marker, _ = LOOK[objective]
-                name = f"{CALLED[objective]}{', anchored' if anchored else ''}"
+                name = f"{CALLED[objective]}{said and ', ' + said}"
                 _with_mean(axis, points, colour, marker if anchored else ".", line, name)
         axis.set_title(what, fontsize=10)
         axis.set_xlabel("thousand images seen")
