@@ -1,0 +1,1 @@
+"""Generative vision-language models: encoder, connector and language model, their metrics and benchmark readers."""
