@@ -303,3 +303,11 @@ def test_the_stored_studies_are_whole_and_of_today(name):
     wanted = [{"seed": seed} | case for seed in studies.SEEDS for case in study.cases(seed)]
     assert [{key: row[key] for key in case} for row, case in zip(held["rows"], wanted, strict=True)] == wanted
     assert SIDE == 6 and all(row["seconds"] > 0 for row in held["rows"])
+
+
+def test_a_stored_figure_is_found_again():
+    """Random weights cost no training: the same scenes, noise and probes give what is stored."""
+    (row,) = [row for row in studies.stored("noise") if (row["seed"], row["model"], row["amount"]) == (1, "random", 50)]
+    found = noise.measure(1, "random", 50)["told"]
+    for key in ("concept", "texture", "position", "noise"):
+        assert found[key]["value"] == pytest.approx(row["told"][key]["value"], abs=0.02), key

@@ -162,7 +162,7 @@ def curation(rows: Sequence[dict], file: Path | None = None) -> None:
         axis.text(max(values) + 0.01, place, said, va="center", fontsize=8)
     axis.set_yticks(range(len(ways)), reversed(ways))
     axis.set_xlabel("named right without a label, of 1,024 unseen pictures")
-    axis.set_xlim(0, 1)
+    axis.set_xlim(0, 1.9 * max(row["zero_shot"]["value"] for row in rows))  # room for what stands beside the bars
     axis.axvline(some[0]["zero_shot"]["chance"], color="black", linestyle=":", linewidth=1)
     axis.grid(axis="x", alpha=0.3)
     panels.finish(figure, file)
