@@ -138,7 +138,9 @@ def scaling(rows: Sequence[dict], laws: Mapping[str, Callable], file: Path | Non
         axis.set(xscale="log", yscale="log", xlabel=title)
         axis.grid(alpha=0.3, which="both")
     ticks = [
-        tick for tick in (2, 2.25, 2.5, 2.75, 3, 3.5, 4, 4.5, 5) if axes[0].get_ylim()[0] < tick < axes[0].get_ylim()[1]
+        tick
+        for tick in (2, 2.25, 2.5, 2.75, 3, 3.5, 4, 4.5, 5, 5.5, 6)
+        if axes[0].get_ylim()[0] < tick < axes[0].get_ylim()[1]
     ]
     axes[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes[0].minorticks_off()
