@@ -66,9 +66,10 @@ def run(name: str, seeds: tuple[int, ...] = SEEDS) -> list[dict]:
     rows = [_kept(name, study, seed, case) for seed in seeds for case in study.cases(seed)]
     path = stored_file(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    held = {"form": FORM, "study": name, "question": study.QUESTION, "seeds": seeds, "rows": rows}
+    head = {"form": FORM, "study": name, "question": study.QUESTION, "seeds": seeds}
+    lines = ",\n".join(json.dumps(row) for row in rows)  # a run a line: what is run again shows in a diff
     with whole_text(path) as file:
-        file.write(json.dumps(held, indent=1) + "\n")
+        file.write(f'{json.dumps(head)[:-1]}, "rows": [\n{lines}\n]}}\n')
     return rows
 
 
