@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 HEAD = """# Short pretraining: what was measured
 
 Written by `python -m vfm_course.pretraining.short.studies`, which runs all of it again. One small encoder (48 x 48
-pixels, 212,416 weights where nothing else is said), drawn pictures, half a minute to three minutes of one core a run; judged on
-scenes that no run has seen. Each cell is the mean over three seeds (of weights, batches and noise), in brackets the
-least and the largest of them.
+pixels, 212,416 weights where nothing else is said), drawn pictures, half a minute to three minutes of one core a run;
+judged on scenes that no run has seen. Each cell is the mean over three seeds (of weights, batches and noise), in
+brackets the least and the largest of them.
 """
 
 
