@@ -2,7 +2,7 @@
 
     python -m vfm_course.pretraining.short.studies [NAMES]
 
-runs them again, all that NAMES names, on one core, and writes data/pretraining: a file each, and a
+runs them again on one core, all five if none is named, and writes data/pretraining: a file each, and a
 page with all figures. Every single run is kept in the cache folder as soon as it is done: the command can be stopped at
 any time, and two with different names can run side by side.
 """
