@@ -74,16 +74,6 @@ def test_gram_matrices_have_a_row_a_kind_of_run_and_curves_a_line():
     assert named == ["CLIP", "CLIP, anchored", "CLIP, anchored early"]
 
 
-def test_collapse_draws_both_curves_of_every_variant():
-    steps = [{"images": n, "loss": 0.1 * n, "deviation": 0.5} for n in (1, 2, 3)]
-    studied.collapse({"as it is": steps, "leaking": steps[:2]})
-    loss, deviation = plt.gcf().axes
-    assert [len(line.get_xdata()) for line in loss.lines] == [3, 2] and deviation.lines[0].get_ydata().tolist() == [
-        0.5
-    ] * 3
-    assert loss.get_yscale() == "log"
-
-
 def test_patches_go_back_to_where_they_came_from():
     pixels = torch.randn(2, 3, 48, 48)
     assert torch.equal(short_runs.from_patches(patchify(pixels, 8)), pixels)

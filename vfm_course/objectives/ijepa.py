@@ -122,8 +122,14 @@ def ijepa_loss(predicted: torch.Tensor, features: torch.Tensor, blocks: torch.Te
         1, the mean standard deviation over the batch). Near 0 all pictures look alike to the encoder: it has collapsed,
         and the loss is small for nothing.
     """
-    features = F.layer_norm(features.detach(), features.shape[-1:])
-    return {
-        "loss": F.smooth_l1_loss(predicted, pick(features, blocks)),
-        "deviation": features.std(dim=0).mean(),
-    }
+    targets = F.layer_norm(features.detach(), features.shape[-1:])
+    return {"loss": F.smooth_l1_loss(predicted, pick(targets, blocks)), "deviation": deviation(features)}
+
+
+@torch.no_grad()
+def deviation(features: torch.Tensor) -> torch.Tensor:
+    """How far features (B, N, D), each normalised over its own numbers, differ from picture to picture in one place.
+
+    The mean standard deviation over the batch: 0 when all pictures look alike, about 1 when they share nothing.
+    """
+    return F.layer_norm(features, features.shape[-1:]).std(dim=0).mean()

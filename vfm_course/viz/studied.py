@@ -27,22 +27,21 @@ ASKED = {  # of the study `noise`: what a probe finds, its axis
 ANCHORED = {False: ("", "-"), True: ("anchored", "--"), "early": ("anchored early", ":")}  # how called, and its line
 
 
-def noise_kept(rows: Sequence[dict], told: str = "told", asked: Sequence[str] = tuple(ASKED), file: Path | None = None):
+def noise_kept(rows: Sequence[dict], asked: Sequence[str] = tuple(ASKED), file: Path | None = None) -> None:
     """What features tell about concept, place, texture and noise against the amount of noise, a panel each.
 
     Args:
         rows: of the study `noise`.
-        told: "told" on scenes as noisy as those of the training, "told_clean" on clean ones.
         asked: keys of ASKED.
     """
     figure, axes = plt.subplots(1, len(asked), figsize=(3.3 * len(asked), 3.4), layout="constrained", squeeze=False)
     for axis, key in zip(axes[0], asked, strict=True):
         for name in dict.fromkeys(row["model"] for row in rows):
-            some = [row for row in rows if row["model"] == name and key in row.get(told, {})]
+            some = [row for row in rows if row["model"] == name and key in row["told"]]
             colour, marker, line = LOOK[name]
-            points = [(row["amount"], row[told][key]["value"]) for row in some]
+            points = [(row["amount"], row["told"][key]["value"]) for row in some]
             _with_mean(axis, points, colour, marker, line, CALLED[name])
-        chance = next(row[told][key]["chance"] for row in rows if key in row.get(told, {}))
+        chance = next(row["told"][key]["chance"] for row in rows if key in row["told"])
         axis.axhline(chance, color="black", linestyle=":", linewidth=1)
         axis.set_title(ASKED[key], fontsize=10)
         axis.set_xlabel("noise, deviation in grey levels")
@@ -57,25 +56,6 @@ def _with_mean(axis: plt.Axes, points: Sequence[tuple], colour: str, marker: str
     means = [np.mean([y for at, y in points if at == x]) for x in xs]
     axis.plot(xs, means, line, marker=marker, color=colour, label=name, markersize=5)
     axis.plot(*zip(*points, strict=True), ".", color=colour, alpha=0.5, markersize=5)
-
-
-def collapse(curves: Mapping[str, Sequence[dict]], file: Path | None = None) -> None:
-    """Loss and deviation of I-JEPA's variants against images seen.
-
-    Args:
-        curves: variant -> steps with `images`, `loss` and `deviation`.
-    """
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    for (name, steps), colour in zip(curves.items(), COLOURS, strict=False):
-        images = [step["images"] for step in steps]
-        axes[0].plot(images, [step["loss"] for step in steps], color=colour, label=name)
-        axes[1].plot(images, [step["deviation"] for step in steps], color=colour, label=name)
-    axes[0].set(yscale="log", xlabel="images seen", ylabel="loss")
-    axes[1].set(ylim=(0, None), xlabel="images seen", ylabel="deviation from picture to picture")
-    for axis in axes:
-        axis.grid(alpha=0.3)
-    axes[1].legend(frameon=False, fontsize=9)
-    panels.finish(figure, file)
 
 
 def gram_matrices(rows: Sequence[dict], objective: str, file: Path | None = None) -> None:

@@ -82,12 +82,8 @@ def read_gqa(questions: Path) -> list[Sample]:
     Raises:
         UserError: a file that cannot be read or is another one, with the question.
     """
-    content = _json(questions)
-    if not isinstance(content, dict) or not content:
-        raise UserError(f"{_name(questions)}: GQA's questions are a table by their id, and this is none.")
     samples = []
-    for key, row in content.items():
-        where = f"{_name(questions)}, question {key}"
+    for key, row, where in _by_id(questions, "GQA"):
         image = f"{_field(row, 'imageId', str, where)}.jpg"
         question = _field(row, "question", str, where)
         answers = (_field(row, "answer", str, where),) if "answer" in row else ()
@@ -166,12 +162,8 @@ def read_mmvet(path: Path) -> list[Sample]:
     Raises:
         UserError: a file that cannot be read or is another one, with the question.
     """
-    content = _json(path)
-    if not isinstance(content, dict) or not content:
-        raise UserError(f"{_name(path)}: MM-Vet's questions are a table by their id, and this is none.")
     samples = []
-    for key, row in content.items():
-        where = f"{_name(path)}, question {key}"
+    for key, row, where in _by_id(path, "MM-Vet"):
         image, question = _field(row, "imagename", str, where), _field(row, "question", str, where)
         answers = tuple(each.strip() for each in _field(row, "answer", str, where).split("<OR>") if each.strip())
         skills = tuple(str(each) for each in _field(row, "capability", list, where))
@@ -248,6 +240,15 @@ def _table(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         raise UserError(f"{_name(path)} is no table: {error}.") from None
     finally:
         csv.field_size_limit(before)
+
+
+def _by_id(path: Path, benchmark: str) -> Iterator[tuple[str, Any, str]]:
+    """The rows of a table by question id: the id, the row, and where that is, for what is wrong with it."""
+    content = _json(path)
+    if not isinstance(content, dict) or not content:
+        raise UserError(f"{_name(path)}: {benchmark}'s questions are a table by their id, and this is none.")
+    for key, row in content.items():
+        yield key, row, f"{_name(path)}, question {key}"
 
 
 def _field(row: Any, name: str, kind: type, where: str) -> Any:

@@ -7,7 +7,7 @@ one that was trained on clean pairs (the pocket CLIP), or one that was trained o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -58,7 +58,7 @@ class Web:
         return len(self.source)
 
 
-@cache
+@lru_cache(maxsize=2)  # a seed's own and the larger one: 0.2 and 0.7 GB
 def web(seed: int, pairs: int = PAIRS, popular: int = POPULAR, n_scenes: int = SCENES) -> Web:
     """The raw web of a seed: so many pairs, of which `popular` pictures come COPIES times each, from so many scenes."""
     generator = torch.Generator().manual_seed(seed)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from vfm_course.objectives.dino import PrototypeHead, centred_targets, distillation_loss, sinkhorn, update_teacher
+from vfm_course.objectives.gram import gram_matrix
 from vfm_course.pretraining.scenes import Scenes
 from vfm_course.pretraining.short.learners import ShortLearner
 from vfm_course.pretraining.short.views import batch
@@ -96,7 +96,5 @@ class Anchored(nn.Module):
 
 def likeness(patches: torch.Tensor) -> torch.Tensor:
     """How alike the patches of a picture are: mean cosine between different patches, (B, N, D) -> (B,)."""
-    unit = F.normalize(patches, dim=-1)
-    cosines = unit @ unit.transpose(1, 2)
     n = patches.shape[1]
-    return (cosines.sum(dim=(1, 2)) - n) / (n * (n - 1))
+    return (gram_matrix(patches).sum(dim=(1, 2)) - n) / (n * (n - 1))

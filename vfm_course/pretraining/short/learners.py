@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from vfm_course.objectives.clip import clip_loss
-from vfm_course.objectives.ijepa import Predictor, block_masks, ijepa_loss
+from vfm_course.objectives.ijepa import Predictor, block_masks, deviation, ijepa_loss
 from vfm_course.objectives.mae import mae_loss
 from vfm_course.objectives.siglip import siglip_loss
 from vfm_course.pretraining.scenes import CAPTIONS, Scenes
@@ -185,9 +185,3 @@ class ShortJepa(ShortLearner):
         momentum = self.momentum + (1 - self.momentum) * progress if self.momentum else 0.0
         slow = self.update(self.target_encoder.state_dict(), self.encoder.state_dict(), momentum)
         self.target_encoder.load_state_dict(slow)
-
-
-@torch.no_grad()
-def deviation(features: torch.Tensor) -> torch.Tensor:
-    """How far features (B, N, D) of one place differ from picture to picture: 0 when all look alike."""
-    return nn.functional.layer_norm(features, features.shape[-1:]).std(dim=0).mean()

@@ -80,6 +80,7 @@ def unseen_loss(learner: ShortClip) -> float:
 def zero_shot(learner: ShortClip) -> dict:
     """Share of unseen scenes whose concept's prompt is the nearest."""
     pixels, data = _unseen()
+    # "a apple" too, as the stored runs were judged; with "an" one picture of 1,024 came out otherwise (one run tried).
     said = [f"a photo of a {concept}" for concept in CONCEPTS]
     tokens = world_tokenizer()(said, padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt")
     prompts = F.normalize(learner.embed_texts(tokens["input_ids"]), dim=1)

@@ -2,9 +2,9 @@
 
     python -m vfm_course.pretraining.short.studies [NAMES]
 
-runs them again on one core, all five if none is named, and writes data/pretraining: a file each, and a
-page with all figures. Every single run is kept in the cache folder as soon as it is done: the command can be stopped at
-any time, and two with different names can run side by side.
+runs them again on one core, all five if none is named, and writes data/pretraining: a file each, and a page with all
+figures. Every single run is kept in the cache folder as soon as it is done: the command can be stopped at any time, and
+two with different names can run side by side.
 """
 
 from __future__ import annotations
@@ -33,9 +33,13 @@ def find(name: str) -> ModuleType:
     Raises:
         UserError: there is none of that name.
     """
+    _check(name)
+    return importlib.import_module(f"vfm_course.pretraining.short.{name}")
+
+
+def _check(name: str) -> None:
     if name not in NAMES:
         raise UserError(f"There is no study {name!r}: choose from {', '.join(NAMES)}.")
-    return importlib.import_module(f"vfm_course.pretraining.short.{name}")
 
 
 def stored_file(name: str) -> Path:
@@ -49,7 +53,7 @@ def stored(name: str) -> list[dict]:
     Raises:
         UserError: there is no such study, or its file is missing or damaged.
     """
-    find(name)
+    _check(name)  # without its module: what only reads figures need not wait for torch
     path = stored_file(name)
     try:
         return json.loads(path.read_text(encoding="utf-8"))["rows"]
