@@ -42,7 +42,8 @@ def official_accuracy(answer: str, humans: Sequence[str]) -> float:
     """
     if len(humans) < 2:
         raise UserError(f"The official VQA accuracy leaves one person out of at least two, not of {len(humans)}.")
-    said = [normalise(human) == normalise(answer) for human in humans]
+    normalised = normalise(answer)
+    said = [normalise(human) == normalised for human in humans]
     agree = sum(said)
     return sum(min((agree - this) / ENOUGH, 1.0) for this in said) / len(said)
 
