@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from vfm_course.families.systems import SYSTEMS, Size, System, find
 
-__all__ = ["CATALOG", "SYSTEMS", "Checkpoint", "Size", "System", "checkpoint_of", "find"]
+__all__ = ["CATALOG", "SPEAKING", "SYSTEMS", "Checkpoint", "Size", "System", "checkpoint_of", "find"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,11 @@ CATALOG["supervised"] = Checkpoint("supervised", None, None, "ViTForImageClassif
 # CLIP trained on with truthful signs in the pictures: what a typographic attack works on.
 CATALOG["clip-signs"] = Checkpoint("clip-signs", None, None, "CLIPModel", "CLIPProcessor")
 
+# Pocket models that answer, of the classes of the giants, and the two frozen parts that all of them are made of.
+SPEAKING = {name: _published(name, SYSTEMS[name].size()) for name in ("blip2", "llava-1.5", "flamingo", "paligemma")}
+SPEAKING["clip-scenes"] = Checkpoint("clip-scenes", None, None, "CLIPModel", "CLIPProcessor")
+SPEAKING["language"] = Checkpoint("language", None, None, "LlamaForCausalLM", "AutoTokenizer")
+
 
 def checkpoint_of(name: str) -> Checkpoint:
     """The checkpoint that a name stands for: a pocket name, a system (its first size), or a system's size.
@@ -45,4 +50,5 @@ def checkpoint_of(name: str) -> Checkpoint:
     Raises:
         UserError: nothing is called so.
     """
-    return CATALOG[name] if name in CATALOG else _published(name, find(name)[1])
+    pocket = CATALOG.get(name) or SPEAKING.get(name)
+    return pocket or _published(name, find(name)[1])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vfm_course.errors import UserError
-from vfm_course.families.catalog import CATALOG, Checkpoint, checkpoint_of
+from vfm_course.families.catalog import CATALOG, SPEAKING, Checkpoint, checkpoint_of
 from vfm_course.families.hub import reachable
 from vfm_course.paths import data_dir
 
@@ -57,9 +57,9 @@ def load(name: str, tier: str | None = None, device: str | None = None, dtype: t
     """Loads a checkpoint by its short name. Code from the hub is never run.
 
     Args:
-        name: one of `CATALOG` (dinov2, clip, siglip, mae, ijepa, sam, supervised, clip-signs), which have a pocket
-            model; on the hub also every other system and size that `vfm-course models` lists, such as `dinov2-base` or
-            `smolvlm`.
+        name: one of `CATALOG` (dinov2, clip, siglip, mae, ijepa, sam, supervised, clip-signs) or of `SPEAKING` (blip2,
+            llava-1.5, flamingo, paligemma, and their parts clip-scenes and language), which have a pocket model; on the
+            hub also every other system and size that `vfm-course models` lists, such as `dinov2-base` or `smolvlm`.
         tier: `pocket` (this course's small models) or `hub` (the published ones); `VFM_TIER` if not given.
         device: where the model goes; a GPU if there is one.
         dtype: if not given, bfloat16 for a billion parameters or more on a CUDA GPU, else float32 (the pocket's
@@ -111,10 +111,9 @@ def _check_loadable(checkpoint: Checkpoint, tier: str) -> None:
     name = checkpoint.name
     if checkpoint.unloadable:
         raise UserError(f"{name} cannot be loaded here: {checkpoint.unloadable}.")
-    if tier == "pocket" and name not in CATALOG:
-        raise UserError(
-            f"There is no pocket model of {name!r} (only of {', '.join(CATALOG)}): load it with tier='hub'."
-        )
+    if tier == "pocket" and name not in CATALOG and name not in SPEAKING:
+        known = ", ".join((*CATALOG, *SPEAKING))
+        raise UserError(f"There is no pocket model of {name!r} (only of {known}): load it with tier='hub'.")
     if tier == "hub" and checkpoint.hub_id is None:
         raise UserError(f"{name!r} is this course's own and stands for nothing on the hub: load it with tier='pocket'.")
 

@@ -12,7 +12,7 @@ import os
 import shutil
 from pathlib import Path
 
-from vfm_course.families.catalog import CATALOG
+from vfm_course.families.catalog import checkpoint_of
 from vfm_course.paths import data_dir
 from vfm_course.pretraining import claims
 from vfm_course.pretraining.recipes import BEGINS_FROM, NAMES
@@ -27,6 +27,8 @@ KINDS = {
     "supervised": ("cross-entropy on the sixteen labels", "pretraining/recipes/supervised.py"),
     "sam": ("promptable masks", "objectives/sam.py"),
     "clip-signs": ("contrastive, with written names in the pictures", "objectives/clip.py"),
+    "clip-scenes": ("contrastive and captioning, several things a picture", "pretraining/captioner.py"),
+    "language": ("the next word, text alone", "pretraining/recipes/language.py"),
 }
 
 
@@ -45,7 +47,7 @@ def publish(run: Path, folder: Path) -> dict:
     for path in run.iterdir():  # configuration, processor, tokenizer; not the training's own state
         if path.suffix == ".json" and path.name != "training.json":
             shutil.copyfile(path, folder / path.name)
-    model = getattr(transformers, CATALOG[name].model_class).from_pretrained(run, dtype=torch.float32)
+    model = getattr(transformers, checkpoint_of(name).model_class).from_pretrained(run, dtype=torch.float32)
     model.half().save_pretrained(folder)
     if name == "mae":
         _rename(folder / "model.safetensors", "decoder_encoder.layer.", "decoder_layers.")
@@ -79,7 +81,7 @@ def card(record: dict) -> str:
     losses = "\n".join(f"| {point['images']:,} | {point['loss']:.3f} |" for point in record["curve"])
     return f"""# Pocket {name}
 
-A small `{CATALOG[name].model_class}` ({record["parameters"]:,} parameters), trained {start}
+A small `{checkpoint_of(name).model_class}` ({record["parameters"]:,} parameters), trained {start}
 on the drawn world: {kind}.
 Loss in `vfm_course/{file}`, recipe in `vfm_course/pretraining/recipes/{name.replace("-", "_")}.py`.
 It knows drawn pictures of sixteen things and nothing else; on photographs its answers mean little.

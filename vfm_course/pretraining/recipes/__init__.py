@@ -10,8 +10,12 @@ from vfm_course.errors import UserError
 if TYPE_CHECKING:  # the command line asks for the names, and must not wait for torch
     from vfm_course.pretraining.trainer import Recipe
 
-NAMES = ("dinov2", "mae", "ijepa", "clip", "siglip", "supervised", "sam", "clip-signs")
-BEGINS_FROM = {"dinov2": "mae", "clip-signs": "clip"}  # another pocket model's weights; all others from random ones
+NAMES = (
+    "dinov2", "mae", "ijepa", "clip", "siglip", "supervised", "sam", "clip-signs", "clip-scenes", "language",
+    "blip2-tower",
+)  # fmt: skip
+# Another pocket model's weights; all others begin from random ones.
+BEGINS_FROM = {"dinov2": "mae", "clip-signs": "clip", "clip-scenes": "clip", "blip2-tower": "clip-scenes"}
 
 
 def find_recipe(name: str) -> Recipe:

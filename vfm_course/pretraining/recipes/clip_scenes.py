@@ -1,0 +1,96 @@
+"""The eyes of the pocket vision-language models: pocket CLIP trained on with scenes of several things.
+
+CLIP's own loss, and a decoder that writes all things with their places from the patches (`captioner`): pictures of one
+thing leave patches that say little about which thing is where. Afterwards the encoder is frozen.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+from vfm_course.families.load import load
+from vfm_course.objectives.clip import clip_loss
+from vfm_course.pretraining import encoder
+from vfm_course.pretraining.captioner import Captioner
+from vfm_course.pretraining.trainer import Learner, Recipe
+from vfm_course.pretraining.views import normalise, recolour
+from vfm_course.vlm.drawn import drawn_scenes
+from vfm_course.vlm.tokenizer import BEGIN, END, PAD, UNKNOWN, vlm_tokenizer
+from vfm_course.world.placed_text import placed_text, short_caption
+
+SCENES = 60_000
+CONTEXT = 64  # tokens of a text at most
+RESIDUAL = 0.25  # how much smaller hidden states are made at the end
+LOW_SHARE = 0.5  # of the run at low resolution
+
+
+class ClipScenesLearner(Learner):
+    """CLIPModel whose image encoder begins from the pocket CLIP's, with a decoder beside it."""
+
+    batch_size = 128
+
+    def __init__(self, n_scenes: int = SCENES):
+        super().__init__()
+        self.tokenizer = vlm_tokenizer(padding_side="right")
+        self.tokenizer.model_max_length = CONTEXT
+        self.data = drawn_scenes("train", n_scenes)
+        own = {"hidden_act": "gelu", "projection_dim": 64}
+        text = {
+            "vocab_size": len(self.tokenizer), "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "max_position_embeddings": CONTEXT, "bos_token_id": BEGIN, "eos_token_id": END,
+            "pad_token_id": PAD,
+        }  # fmt: skip
+        config = CLIPConfig(text_config=text | own, vision_config=encoder.VIT | own, projection_dim=64)
+        self.model = CLIPModel(config)
+        self.model.vision_model.load_state_dict(load("clip", "pocket", "cpu").model.vision_model.state_dict())
+        self.captioner = Captioner(len(self.tokenizer), encoder.WIDTH, 2, encoder.HEADS, CONTEXT, PAD, UNKNOWN)
+
+    def read(self, texts: list[str]) -> torch.Tensor:
+        """Token numbers (B, T), with `<begin>` and `<end>`."""
+        encoded = self.tokenizer([f"{text}<end>" for text in texts], padding=True, truncation=True, return_tensors="pt")
+        return encoded["input_ids"]
+
+    def forward(self, generator: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
+        rows = torch.randint(len(self.data), (self.batch_size,), generator=generator).tolist()
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        pixels = torch.from_numpy(self.data.images[rows]).float()
+        if progress < LOW_SHARE:
+            pixels = F.interpolate(pixels, size=encoder.LOW_SIZE, mode="bilinear", antialias=True)
+        pixels = normalise(recolour(pixels, 0.05, generator), encoder.CLIP["image_mean"], encoder.CLIP["image_std"])
+        graphs = [self.data.graphs[row] for row in rows]
+        images = self.model.vision_model(pixel_values=pixels, interpolate_pos_encoding=True)
+        captions = self.read([short_caption(graph, rng) for graph in graphs])
+        texts = self.model.get_text_features(input_ids=captions, attention_mask=(captions != PAD).long())
+        image_embeds = self.model.visual_projection(images.pooler_output)
+        contrast = clip_loss(image_embeds, texts.pooler_output, self.model.logit_scale.exp())
+        blind = torch.rand(self.batch_size, generator=generator) < 0.5
+        told = self.read([placed_text(graph) for graph in graphs])
+        caption = self.captioner(images.last_hidden_state, told, blind)
+        return {"loss": contrast + 2 * caption, "contrast": contrast, "caption": caption}
+
+    def after_step(self, progress: float) -> None:
+        self.model.logit_scale.data.clamp_(max=4.6052)  # a factor of at most 100, as in the paper
+
+    def save(self, folder: Path) -> None:
+        scale_residual(self.model.vision_model, RESIDUAL)
+        self.model.save_pretrained(folder)
+        size = {"height": encoder.SIZE, "width": encoder.SIZE}
+        images = CLIPImageProcessor(size={"shortest_edge": encoder.SIZE}, crop_size=size, **encoder.CLIP)
+        CLIPProcessor(images, self.tokenizer).save_pretrained(folder)
+
+
+@torch.no_grad()
+def scale_residual(vision: nn.Module, factor: float) -> None:
+    """Multiplies all hidden states by a factor, and changes nothing else: every layer begins with a norm, which takes
+    the factor out again. Connectors get hidden states of about unit variance so, and not of five times that."""
+    layers = vision.encoder.layers
+    for module in [vision.pre_layrnorm, *(part for each in layers for part in (each.self_attn.out_proj, each.mlp.fc2))]:
+        module.weight.mul_(factor)
+        module.bias.mul_(factor)
+
+
+RECIPE = Recipe("clip-scenes", ClipScenesLearner, images=150_000, quick_images=60_000)

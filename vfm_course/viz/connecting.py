@@ -1,0 +1,139 @@
+"""Figures of notebook 04: what connectors earn and cost, and where queries look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from vfm_course.viz import panels
+from vfm_course.viz.adapting import COLOURS, MARKERS
+
+CALLED = {
+    "linear": "linear (LLaVA)",
+    "mlp": "MLP (LLaVA-1.5)",
+    "prefix": "linear, prefix LM (PaliGemma)",
+    "qformer": "Q-Former (BLIP-2)",
+    "gated": "resampler + gates (Flamingo)",
+}
+LOOK = dict(zip(CALLED, zip(COLOURS, MARKERS, strict=False), strict=False))
+
+
+def called(row: Mapping) -> str:
+    """A run's connector in words."""
+    name = CALLED[row["connector"]]
+    return name + (", stage one" if row.get("stage_one") else "") + (", LM tuned" if row.get("tune_lm") else "")
+
+
+def against(
+    rows: Sequence[Mapping],
+    costs: Mapping[str, Sequence[float]],
+    logarithmic: Sequence[str] = (),
+    file: Path | None = None,
+) -> None:
+    """Accuracy against several costs, a panel each; every run a small dot, the mean over seeds a large one.
+
+    Args:
+        rows: of a study, with `accuracy`.
+        costs: what the axis says -> the cost of each row.
+        logarithmic: the costs with a logarithmic axis.
+    """
+    figure, axes = plt.subplots(1, len(costs), figsize=(3.6 * len(costs), 3.9), layout="constrained", sharey=True,
+                                squeeze=False)  # fmt: skip
+    names = [called(row) for row in rows]
+    for axis, (what, values) in zip(axes[0], costs.items(), strict=True):
+        for name in dict.fromkeys(names):
+            own = [i for i, each in enumerate(names) if each == name]
+            row = rows[own[0]]
+            colour, marker = LOOK[row["connector"]]
+            filled = not (row.get("stage_one") or row.get("tune_lm"))
+            x, y = [values[i] for i in own], [100 * rows[i]["accuracy"]["all"] for i in own]
+            axis.plot(x, y, ".", color=colour, alpha=0.5, markersize=5)
+            axis.plot(np.mean(x), np.mean(y), marker, color=colour, markersize=10, label=name, linestyle="none",
+                      markerfacecolor=colour if filled else "none", markeredgewidth=1.6)  # fmt: skip
+        if what in logarithmic:
+            axis.set_xscale("log")
+        axis.set_xlabel(what)
+        axis.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("answers right, %")
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=8
+    )
+    panels.finish(figure, file)
+
+
+def by_kind(rows: Sequence[Mapping], references: Mapping[str, Mapping[str, float]], file: Path | None = None) -> None:
+    """Share of right answers by kind of question: the mean over seeds for each connector, and reference lines.
+
+    Args:
+        rows: of a study. references: a name -> accuracy by kind, such as those of a model that never looks.
+    """
+    kinds = [kind for kind in rows[0]["accuracy"] if kind not in ("all", "vqa")]
+    names = list(dict.fromkeys(called(row) for row in rows))
+    table = [[100 * np.mean([row["accuracy"][kind] for row in rows if called(row) == name]) for kind in kinds]
+             for name in names]  # fmt: skip
+    table += [[100 * each[kind] for kind in kinds] for each in references.values()]
+    names += list(references)
+    figure, axis = plt.subplots(figsize=(1.1 * len(kinds) + 2.6, 0.42 * len(names) + 1.1), layout="constrained")
+    axis.imshow(table, cmap="YlGn", vmin=0, vmax=100, aspect="auto")
+    for i, line in enumerate(table):
+        for j, value in enumerate(line):
+            axis.text(
+                j, i, f"{value:.0f}", ha="center", va="center", fontsize=9, color="white" if value > 75 else "black"
+            )
+    axis.set_xticks(range(len(kinds)), kinds, fontsize=9)
+    axis.set_yticks(range(len(names)), names, fontsize=9)
+    axis.set_title("answers right, %", fontsize=10)
+    panels.finish(figure, file)
+
+
+def swept(points: Sequence[tuple[float, float]], what: str, file: Path | None = None) -> None:
+    """Accuracy against a number that was varied: every run a dot, the mean over seeds a line."""
+    figure, axis = plt.subplots(figsize=(5.4, 3.5), layout="constrained")
+    xs = sorted({x for x, _ in points})
+    axis.plot(xs, [100 * np.mean([y for at, y in points if at == x]) for x in xs], "o-", color=COLOURS[0])
+    axis.plot([x for x, _ in points], [100 * y for _, y in points], ".", color=COLOURS[0], alpha=0.5)
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(xs, [str(x) for x in xs])
+    axis.set_xlabel(what)
+    axis.set_ylabel("answers right, %")
+    axis.grid(alpha=0.3)
+    panels.finish(figure, file)
+
+
+def learning(rows: Sequence[Mapping], file: Path | None = None) -> None:
+    """Share of right tokens in the answers over a training, seed by seed; the first stages are left out."""
+    figure, axis = plt.subplots(figsize=(6.4, 3.7), layout="constrained")
+    for row in rows:
+        last = max(point.get("stage", -1) for point in row["curve"])
+        points = [point for point in row["curve"] if point.get("stage") == last]
+        colour, _ = LOOK[row["connector"]]
+        line = "--" if row.get("stage_one") or row.get("tune_lm") else "-"
+        x, y = [point["samples"] for point in points], [100 * point["right"] for point in points]
+        axis.plot(x, y, line, color=colour, label=called(row) if row["seed"] == 0 else None, linewidth=1.2)
+    axis.set_xlabel("pictures seen, each with several questions")
+    axis.set_ylabel("tokens of answers right, %")
+    axis.legend(frameon=False, fontsize=8)
+    axis.grid(alpha=0.3)
+    panels.finish(figure, file)
+
+
+def looks(image: np.ndarray, attention: np.ndarray, columns: int = 8, file: Path | None = None) -> None:
+    """Where each query looks: its attention over the patches, brighter where there is more.
+
+    Args:
+        image: uint8 (H, W, 3). attention: (Q, side, side), a query's shares of the patches.
+    """
+    count = len(attention)
+    rows = -(-(count + 1) // columns)
+    figure, axes = panels.grid(rows, columns, side=1.3)
+    axes.flat[0].imshow(image)
+    axes.flat[0].set_title("picture", fontsize=8)
+    grey = image.mean(axis=2)
+    for number, (axis, share) in enumerate(zip(axes.flat[1:], attention, strict=False)):
+        axis.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, 1, 1, 0))
+        axis.imshow(share, cmap="inferno", alpha=0.65, extent=(0, 1, 1, 0), interpolation="bilinear", vmin=0)
+        axis.set_title(f"query {number}", fontsize=8)
+    panels.finish(figure, file)

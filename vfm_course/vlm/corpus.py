@@ -1,0 +1,110 @@
+"""What the pocket language model reads before it ever meets an image: the drawn world in words.
+
+A document tells a scene with places, then a caption of it or questions with their answers:
+
+    <begin> picture : a red cat of size 7 at 3 12 , a blue car of size 4 at 9 5 <end>
+    question : is the cat left or right of the car ? answer : left <end> …
+
+So the language model knows the words, how questions are asked, and how an answer follows from what was told. What it
+lacks is eyes: a connector gives it visual tokens in the place of the first line.
+"""
+
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from vfm_course.paths import cache_dir
+from vfm_course.vlm.drawn import drawn_scenes
+from vfm_course.vlm.prompts import CAPTION, END, PICTURE, question_prompt
+from vfm_course.vlm.tokenizer import vlm_tokenizer
+from vfm_course.world.placed_text import placed_text, short_caption
+from vfm_course.world.question_stream import QuestionStream
+from vfm_course.world.scene import Scene
+
+SCENES = 60_000  # of the training split
+LENGTH = 144  # tokens of a document at most
+TURNS = 4  # questions and answers in a document
+CHUNK = 2000
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents: `tokens` uint8 (N, 144), zeros behind the end; `answers` bool (N, 144), True where a document answers,
+    the `<end>` of the answer included; `scenes` (N,), rows of `drawn_scenes("train", …)`."""
+
+    tokens: np.ndarray
+    answers: np.ndarray
+    scenes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+
+def corpus(n: int, scenes: int = SCENES) -> Corpus:
+    """Documents 0 to n - 1 about the first scenes of the training split, written at the first call, mapped from the
+    cache afterwards."""
+    folder = cache_dir() / "vlm_corpus" / f"{n}_{scenes}"
+    if not folder.is_dir():
+        _write(folder, n, scenes)
+    return Corpus(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in Corpus.__dataclass_fields__})
+
+
+def _write(folder: Path, n: int, scenes: int) -> None:
+    from rich.progress import track
+
+    drawn_scenes("train", scenes)  # before the workers ask for them
+    partial = folder.with_name(f"{folder.name}.partial{os.getpid()}")
+    partial.mkdir(parents=True, exist_ok=True)
+    tasks = [(scenes, start, min(CHUNK, n - start)) for start in range(0, n, CHUNK)]
+    try:
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+            work = pool.map(_documents, tasks) if len(tasks) > 2 else map(_documents, tasks)
+            parts = list(track(work, f"Writing {n} documents", total=len(tasks)))
+        for name, chunks in zip(Corpus.__dataclass_fields__, zip(*parts, strict=True), strict=True):
+            np.save(partial / f"{name}.npy", np.concatenate(chunks))
+        os.rename(partial, folder)
+    except OSError:  # another run was faster, and its files are the same
+        if not folder.is_dir():
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@lru_cache(maxsize=1)
+def _graphs(scenes: int) -> list[Scene]:
+    return drawn_scenes("train", scenes).graphs
+
+
+def _documents(task: tuple[int, int, int]) -> tuple[np.ndarray, ...]:
+    count, start, n = task
+    scenes, tokenizer = _graphs(count), vlm_tokenizer()
+    rng = np.random.default_rng([17, start])
+    stream = QuestionStream(rng)
+    tokens = np.zeros((n, LENGTH), dtype=np.uint8)
+    answers = np.zeros((n, LENGTH), dtype=bool)
+    about = rng.integers(len(scenes), size=n)
+    for row in range(n):
+        parts = document(scenes[about[row]], stream, rng)
+        encoded = [tokenizer(text, add_special_tokens=part == 0)["input_ids"] for part, (text, _) in enumerate(parts)]
+        line = np.concatenate(encoded)[:LENGTH]
+        tokens[row, : len(line)] = line
+        said = np.concatenate([np.full(len(ids), says) for ids, (_, says) in zip(encoded, parts, strict=True)])
+        answers[row, : len(line)] = said[:LENGTH]
+    return tokens, answers, about
+
+
+def document(scene: Scene, stream: QuestionStream, rng: np.random.Generator) -> list[tuple[str, bool]]:
+    """Its parts in order, each with whether it is an answer: to `Caption:`, or to a question."""
+    parts = [(f"{PICTURE} {placed_text(scene)}{END}", False)]
+    if rng.random() < 0.3:
+        parts += [(CAPTION, False), (f"{short_caption(scene, rng)}{END}", True)]
+    for _ in range(TURNS):
+        form, answer = stream(scene)
+        parts += [(question_prompt(form.text), False), (f"{answer}{END}", True)]
+    return parts

@@ -1,0 +1,93 @@
+"""What a vision-language model is taught, in LLaVA's two stages, from a corpus that was written from text alone.
+
+Aligning: say what is there and where, a thing at a time. The language model knows how to tell again what it was told
+in words; now the telling comes from the picture. Instruction: several questions about one scene in a row, of which only
+the answers are to be learnt.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+
+from vfm_course.vlm.corpus import Corpus
+from vfm_course.vlm.prompts import WHAT, question_prompt
+from vfm_course.vlm.tokenizer import BEGIN, END, PAD, vlm_tokenizer
+
+
+class Retelling:
+    """Says again what a first line told, in another form: "a red cat of size 7 at 3 12" as "the cat is red at 3 12"."""
+
+    def __init__(self):
+        tokenizer = vlm_tokenizer(begin=False)
+        self.comma, *self.glue = tokenizer(", the is at")["input_ids"]
+        self.question: list[int] = tokenizer(question_prompt(WHAT))["input_ids"]
+
+    def things(self, line: list[int]) -> list[list[int]]:
+        """The token numbers of each thing in "<begin> picture : a red cat of size 7 at 3 12 , … <end>"."""
+        return [list(group) for comma, group in groupby(line[3:-1], key=self.comma.__eq__) if not comma]
+
+    def tell(self, things: list[list[int]]) -> list[int]:
+        """The things in this order, and `<end>`."""
+        the, be, at = self.glue
+        said: list[int] = []
+        for _, colour, concept, *_, x, y in things:
+            said += [the, concept, be, colour, at, x, y, self.comma]
+        return [*said[:-1], END]
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Token numbers (N, T), zeros last; `answers` bool (N, T), True for what is to be learnt; `scenes` (N,)."""
+
+    tokens: np.ndarray
+    answers: np.ndarray
+    scenes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def batch(self, rows: Sequence[int]) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
+        """Scenes (B,), tokens (B, T) and answers (B, T), as long as the longest of them."""
+        length = int((self.tokens[rows] != PAD).sum(axis=1).max())
+        tokens = torch.from_numpy(self.tokens[rows, :length].astype(np.int64))
+        return self.scenes[rows], tokens, torch.from_numpy(self.answers[rows, :length])
+
+
+def _lessons(parts: list[tuple[np.ndarray, np.ndarray]], scenes: np.ndarray) -> Lessons:
+    """Of (tokens, answers) of any lengths; the shortest come first, so that neighbours make a batch without padding."""
+    order = np.argsort([len(tokens) for tokens, _ in parts], kind="stable")
+    length = max(len(tokens) for tokens, _ in parts)
+    tokens = np.full((len(parts), length), PAD, dtype=np.uint8)
+    answers = np.zeros((len(parts), length), dtype=bool)
+    for row, each in enumerate(order):
+        one, other = parts[each]
+        tokens[row, : len(one)], answers[row, : len(other)] = one, other
+    return Lessons(tokens, answers, scenes[order])
+
+
+def aligning(corpus: Corpus) -> Lessons:
+    """What is there, from the first line of each document, the nearest thing first:
+
+    question : what is there ? answer : the cat is red at 3 12 , the car is blue at 9 5 <end>
+    """
+    teller = Retelling()
+    asked = np.array([BEGIN, *teller.question], dtype=np.uint8)
+    parts = []
+    for tokens in np.asarray(corpus.tokens):
+        told = np.array(
+            teller.tell(teller.things(tokens[: int(np.argmax(tokens == END)) + 1].tolist())), dtype=np.uint8
+        )
+        parts.append((np.append(asked, told), np.arange(len(asked) + len(told)) >= len(asked)))
+    return _lessons(parts, np.asarray(corpus.scenes))
+
+
+def instruction(corpus: Corpus) -> Lessons:
+    """Everything behind the first line: captions asked for, and questions in a row with their answers."""
+    parts = []
+    for tokens, answers in zip(np.asarray(corpus.tokens), np.asarray(corpus.answers), strict=True):
+        begin, end = int(np.argmax(tokens == END)) + 1, int((tokens != PAD).sum())
+        parts.append((np.append(np.uint8(BEGIN), tokens[begin:end]), np.append(False, answers[begin:end])))
+    return _lessons(parts, np.asarray(corpus.scenes))

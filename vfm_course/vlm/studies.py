@@ -1,0 +1,159 @@
+"""Connectors against each other under one budget, too long for a notebook: run once and stored.
+
+    python -m vfm_course.vlm.studies [NAMES]
+
+runs what of them is not stored yet, all if none is named, and writes data/connectors, a file each. A run is stored as
+soon as it is done: the command can be stopped at any time, and two with different names can run side by side. Delete a
+file to measure its study again.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from vfm_course.errors import UserError
+from vfm_course.paths import data_dir
+from vfm_course.whole_file import whole_text
+
+FORM = 1  # of the files
+PLAN = ("connector", "tune_lm", "stage_one", "queries")  # by which runs differ, beside the seed
+SEEDS = (0, 1, 2)
+SAMPLES = 24_000  # pictures with their text that each connector learns from
+QUESTIONS, QUESTIONS_SEED = 2000, 7  # balanced questions of the test split, drawn anew and shared by all runs
+QUERIES = (1, 2, 4, 8, 32)  # 16 is in the other study
+ABOUT = {
+    "connectors": "Which connector makes the most of the same pictures, between the same two frozen models?",
+    "tuned": "What does it change that the language model is tuned from the second stage on?",
+    "queries": "How many queries does a Q-Former need?",
+}
+
+
+def cases(name: str) -> list[dict]:
+    """The keywords of `teach.Plan` by which a study's runs differ.
+
+    Raises:
+        UserError: there is no such study.
+    """
+    if name == "connectors":
+        plain = [{"connector": each} for each in ("mlp", "prefix", "qformer", "gated")]
+        return [*plain, {"connector": "qformer", "stage_one": True}]
+    if name == "tuned":
+        return [{"connector": each, "tune_lm": True} for each in ("mlp", "qformer")]
+    if name == "queries":
+        return [{"connector": "qformer", "queries": count} for count in QUERIES]
+    raise UserError(f"There is no study {name!r}: choose from {', '.join(ABOUT)}.")
+
+
+def stored_file(name: str) -> Path:
+    """Where a study's rows lie."""
+    return data_dir() / "connectors" / f"{name}.json"
+
+
+def stored(name: str) -> list[dict]:
+    """The rows of a study as they were measured: the plan, `seed`, `accuracy` by kind and for "all", `hits`, `curve`,
+    `trained` parameters, `visual_tokens` and `seconds`.
+
+    Raises:
+        UserError: there is no such study, or its file is missing or damaged.
+    """
+    cases(name)
+    path = stored_file(name)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["rows"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path.name} in data/connectors is missing or damaged ({type(error).__name__}): restore it with "
+            f"`git checkout -- data`, or measure again with `python -m vfm_course.vlm.studies {name}`."
+        ) from error
+
+
+def hits_of(row: dict) -> np.ndarray:
+    """bool (questions,): which of them a run answered right."""
+    packed = np.frombuffer(bytes.fromhex(row["hits"]), dtype=np.uint8)
+    return np.unpackbits(packed, count=row["questions"]).astype(bool)
+
+
+class Bench:
+    """What all runs share, made once."""
+
+    def __init__(self):
+        from vfm_course.vlm.examine import prepare
+        from vfm_course.vlm.teach import School
+        from vfm_course.world.vqa import vqa_set
+
+        self.school = School()
+        self.asked = prepare(self.school.vision, vqa_set("test", QUESTIONS, seed=QUESTIONS_SEED))
+
+    def measure(self, seed: int, case: dict) -> dict:
+        """Trains one connector and examines it."""
+        from vfm_course.vlm.examine import answers_of, score
+        from vfm_course.vlm.teach import Plan, teach
+
+        model, curve = teach(Plan(samples=SAMPLES, **case), self.school, seed)
+        questions = self.asked.questions
+        answers = answers_of(model, self.asked)
+        right = np.array([said == question.answer for said, question in zip(answers, questions, strict=True)])
+        return {
+            "accuracy": score(answers, questions),
+            "trained": sum(weight.numel() for name, weight in model.named_parameters()
+                           if case.get("tune_lm") or not name.startswith("lm.")),
+            "questions": len(questions),
+            "hits": np.packbits(right).tobytes().hex(),
+            "curve": curve.points[::2],
+            "training_seconds": round(curve.seconds, 1),
+        }  # fmt: skip
+
+
+def run(name: str, bench: Bench, seeds: tuple[int, ...] = SEEDS) -> list[dict]:
+    """Runs a study, or what of it was not run yet, and stores its rows after each run."""
+    known = {_called(row, row["seed"]): row for row in (stored(name) if stored_file(name).is_file() else [])}
+    for seed in seeds:
+        for case in cases(name):
+            if _called(case, seed) in known:
+                continue
+            begun = time.perf_counter()
+            row = {"seed": seed} | case | bench.measure(seed, case)
+            known[_called(case, seed)] = row | {"seconds": round(time.perf_counter() - begun, 1)}
+            print(f"{name}: {_called(case, seed)}, {row['accuracy']['all']:.3f}", flush=True)
+            _store(name, list(known.values()))
+    return list(known.values())
+
+
+def _called(case: dict, seed: int) -> tuple:
+    """What tells a run from all others."""
+    return (seed, *(case.get(key) for key in PLAN))
+
+
+def _store(name: str, rows: list[dict]) -> None:
+    """Writes a study's file whole, a run a line: what is run again shows in a diff."""
+    path = stored_file(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = {"form": FORM, "study": name, "question": ABOUT[name], "samples": SAMPLES}
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    with whole_text(path) as file:
+        file.write(f'{json.dumps(head)[:-1]}, "rows": [\n{lines}\n]}}\n')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(ABOUT)}; all if none is named")
+    names = parser.parse_args().names or list(ABOUT)
+    for name in names:
+        cases(name)
+    import torch
+
+    torch.set_num_threads(1)  # of small products: two threads wait for each other more than they help
+    bench = Bench()
+    for name in names:
+        run(name, bench)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,0 +1,101 @@
+"""One call trains one connector between the frozen pocket encoder and the pocket language model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import nn
+
+from vfm_course.connectors.qformer_text import QFormerStageOne
+from vfm_course.families.load import load, revision_of
+from vfm_course.vlm.corpus import SCENES, corpus
+from vfm_course.vlm.features import scene_features
+from vfm_course.vlm.lessons import Lessons, aligning, instruction
+from vfm_course.vlm.model import GatedVLM, PrefixVLM
+from vfm_course.vlm.stage_one import train_stage_one
+from vfm_course.vlm.tokenizer import vlm_tokenizer
+from vfm_course.vlm.train import Curve, Stage, train_vlm
+from vfm_course.vlm.variants import QUERIES, build, qformer
+
+DOCUMENTS = 120_000
+ALIGNING = 1 / 4  # of a budget; with BLIP-2's own first stage half of that
+
+
+class School:
+    """What all connectors share, each made when it is first asked for: parts, lessons, features of all scenes.
+
+    Args:
+        scenes: of the training split. documents: that the lessons are taken from.
+    """
+
+    def __init__(self, scenes: int = SCENES, documents: int = DOCUMENTS):
+        self.scenes, self.documents = scenes, documents
+
+    @cached_property
+    def vision(self) -> nn.Module:
+        """The frozen encoder."""
+        return load("clip-scenes", "pocket", "cpu").model.vision_model
+
+    @cached_property
+    def lm(self) -> nn.Module:
+        """The language model that never saw anything."""
+        return load("language", "pocket", "cpu").model
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """(scenes, 65, 128), float16."""
+        return scene_features(self.vision, revision_of("clip-scenes", "pocket"), "train", self.scenes)
+
+    @cached_property
+    def aligning(self) -> Lessons:
+        """What is where."""
+        return aligning(corpus(self.documents, self.scenes))
+
+    @cached_property
+    def instruction(self) -> Lessons:
+        """Questions in a row, some captions."""
+        return instruction(corpus(self.documents, self.scenes))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a connector is trained: `samples` pictures with their text in all, whatever the stages.
+
+    `tune_lm`: from the second stage on, as LLaVA does. `stage_one`: BLIP-2's, only for the Q-Former.
+    """
+
+    connector: str
+    samples: int
+    tune_lm: bool = False
+    stage_one: bool = False
+    queries: int = QUERIES
+    learning_rate: float = 1e-3
+
+
+def teach(
+    plan: Plan, school: School, seed: int = 0, show: Callable[[int, dict], None] | None = None
+) -> tuple[PrefixVLM | GatedVLM, Curve]:
+    """Trains by a plan; the same seed gives the same model on the same machine.
+
+    Args:
+        show: called about a hundred times with the samples seen and the last point of the curve.
+    """
+    model = build(plan.connector, school.lm, plan.queries, seed)
+    first = Curve()
+    align = int(plan.samples * ALIGNING)
+    if plan.stage_one:
+        align //= 2
+        torch.manual_seed(seed)
+        whole = QFormerStageOne(qformer(plan.queries, text=True), len(vlm_tokenizer()), embed_dim=64, positions=64)
+        stage = Stage(school.aligning, align, learning_rate=plan.learning_rate)
+        first = train_stage_one(whole, school.features, stage, seed, show)
+        # What belongs to text has done its work.
+        model.connector[0].load_state_dict(whole.qformer.state_dict(), strict=False)
+    stages = [
+        Stage(school.aligning, align, learning_rate=plan.learning_rate),
+        Stage(school.instruction, int(plan.samples * (1 - ALIGNING)), plan.tune_lm, plan.learning_rate),
+    ]
+    curve = train_vlm(model, school.features, stages, seed, show)
+    return model.eval(), Curve(first.points + curve.points, first.seconds + curve.seconds)

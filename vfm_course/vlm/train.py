@@ -1,0 +1,90 @@
+"""Training between a frozen encoder and a language model, under a budget counted in pictures with their text."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vfm_course.schedule import schedule
+from vfm_course.vlm.lessons import Lessons
+from vfm_course.vlm.tokenizer import PAD
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Part of a training: `lessons` are learnt from `samples` times; `tune_lm` trains the language model too."""
+
+    lessons: Lessons
+    samples: int
+    tune_lm: bool = False
+    learning_rate: float = 1e-3
+    batch_size: int = 32
+    warm_up: float = 0.05
+
+
+@dataclass
+class Curve:
+    """What a training was like: `points` hold `samples`, `loss` and `right`, the share of right tokens in answers."""
+
+    points: list[dict] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def answer_loss(logits: torch.Tensor, tokens: torch.Tensor, answers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean cross-entropy over the tokens of the answers, and the share of them that was guessed right.
+
+    Args:
+        logits: (B, T, vocabulary), of the word after each token. tokens: (B, T). answers: bool (B, T).
+    """
+    wanted, said = tokens[:, 1:][answers[:, 1:]], logits[:, :-1][answers[:, 1:]]
+    return F.cross_entropy(said, wanted), (said.argmax(dim=-1) == wanted).float().mean()
+
+
+def train_vlm(
+    model: nn.Module,
+    features: np.ndarray,
+    stages: list[Stage],
+    seed: int = 0,
+    show: Callable[[int, dict], None] | None = None,
+) -> Curve:
+    """Trains a `PrefixVLM` or `GatedVLM` through the stages, each with a learning rate that warms up and falls to zero.
+
+    Args:
+        features: the encoder's, (scenes, N, width), rows as the lessons name them.
+        show: called about a hundred times with the samples seen and the last point of the curve.
+    """
+    curve, begun, seen = Curve(), time.perf_counter(), 0
+    for number, stage in enumerate(stages):
+        model.requires_grad_(True)
+        model.lm.requires_grad_(stage.tune_lm)
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        optimiser = torch.optim.AdamW(trained, lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+        rng = np.random.default_rng([seed, number])
+        steps = max(1, stage.samples // stage.batch_size)
+        every, sums = max(1, steps // 50), []
+        for step in range(steps):
+            for group in optimiser.param_groups:
+                group["lr"] = stage.learning_rate * schedule(step / steps, stage.warm_up)
+            start = int(rng.integers(len(stage.lessons) - stage.batch_size + 1))
+            scenes, tokens, answers = stage.lessons.batch(np.arange(start, start + stage.batch_size))
+            images = torch.from_numpy(features[scenes].astype(np.float32))
+            logits = model(images, tokens, ~answers & (tokens != PAD))
+            loss, right = answer_loss(logits, tokens, answers)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(trained, 1.0)
+            optimiser.step()
+            seen += stage.batch_size
+            sums.append((loss.item(), right.item()))
+            if len(sums) == every or step + 1 == steps:
+                losses, rights = np.mean(sums, axis=0)
+                curve.points.append({"stage": number, "samples": seen, "loss": float(losses), "right": float(rights)})
+                curve.seconds, sums = time.perf_counter() - begun, []
+                if show:
+                    show(seen, curve.points[-1])
+    model.requires_grad_(False)
+    return curve
