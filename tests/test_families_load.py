@@ -239,8 +239,8 @@ def test_what_the_hub_refuses(monkeypatch, tmp_path, name, status, sentence):
 
 
 def test_no_pocket_model_is_said():
-    with pytest.raises(UserError, match="no pocket model of 'blip2'.*tier='hub'"):
-        load("blip2", tier="pocket")
+    with pytest.raises(UserError, match="no pocket model of 'smolvlm'.*tier='hub'"):
+        load("smolvlm", tier="pocket")
 
 
 def test_an_unknown_name_gets_the_near_ones():

@@ -19,10 +19,10 @@ from vfm_course.vlm.features import encode
 from vfm_course.vlm.model import GatedVLM, PrefixVLM, answer
 from vfm_course.vlm.prompts import CAPTION, PICTURE, question_prompt
 from vfm_course.vlm.published.blip2 import blip2_tower_config, from_clip, to_blip2
-from vfm_course.vlm.published.flamingo import marked, to_flamingo
+from vfm_course.vlm.published.flamingo import to_flamingo
 from vfm_course.vlm.published.llava import to_llava
 from vfm_course.vlm.published.paligemma import to_paligemma
-from vfm_course.vlm.tokenizer import END, IMAGE_ID, PAD, vlm_tokenizer
+from vfm_course.vlm.tokenizer import END, IMAGE_ID, PAD, marked, vlm_tokenizer
 
 QUESTIONS = ["is there a red cat?", "what colour is the car left of the dog?", "how many?"]
 DIALOGUE = question_prompt("is it red?", [("is there a cat?", "yes"), ("what is left of it?", "a blue car")])

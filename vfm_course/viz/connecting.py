@@ -137,3 +137,28 @@ def looks(image: np.ndarray, attention: np.ndarray, columns: int = 8, file: Path
         axis.imshow(share, cmap="inferno", alpha=0.65, extent=(0, 1, 1, 0), interpolation="bilinear", vmin=0)
         axis.set_title(f"query {number}", fontsize=8)
     panels.finish(figure, file)
+
+
+def masks(allowed: Mapping[str, np.ndarray], queries: int, file: Path | None = None) -> None:
+    """Who may look at whom: a row looks at the columns that are dark.
+
+    Args:
+        allowed: a task -> bool (Q + T, Q + T). queries: Q, which come first.
+    """
+    figure, axes = plt.subplots(1, len(allowed), figsize=(3.1 * len(allowed), 3.3), layout="constrained", squeeze=False)
+    for axis, (task, table) in zip(axes[0], allowed.items(), strict=True):
+        table = np.asarray(table)
+        words = len(table) - queries
+        names = [f"q{i + 1}" for i in range(queries)] + [f"w{i + 1}" for i in range(words)]
+        axis.imshow(table, cmap="Blues", vmin=0, vmax=1.4)
+        axis.set_xticks(range(len(table)), names, fontsize=7)
+        axis.set_yticks(range(len(table)), names, fontsize=7)
+        for edge in np.arange(len(table) - 1) + 0.5:
+            axis.axhline(edge, color="white", linewidth=1)
+            axis.axvline(edge, color="white", linewidth=1)
+        axis.axhline(queries - 0.5, color="black", linewidth=1)
+        axis.axvline(queries - 0.5, color="black", linewidth=1)
+        axis.set_title(task, fontsize=10)
+        axis.set_xlabel("is looked at", fontsize=8)
+    axes[0, 0].set_ylabel("looks", fontsize=8)
+    panels.finish(figure, file)

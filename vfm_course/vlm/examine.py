@@ -9,9 +9,9 @@ from torch import nn
 
 from vfm_course.vlm.features import encode
 from vfm_course.vlm.metrics import vqa_accuracy
-from vfm_course.vlm.model import answer
+from vfm_course.vlm.model import GatedVLM, answer
 from vfm_course.vlm.prompts import question_prompt
-from vfm_course.vlm.tokenizer import END, vlm_tokenizer
+from vfm_course.vlm.tokenizer import END, marked, vlm_tokenizer
 from vfm_course.world.questions import Question
 from vfm_course.world.vqa import scene_of
 
@@ -37,6 +37,8 @@ def answers_of(model: nn.Module, asked: Asked) -> list[str]:
     """The model's greedy answers."""
     tokenizer = vlm_tokenizer()
     prompts = tokenizer([question_prompt(question.text) for question in asked.questions])["input_ids"]
+    if isinstance(model, GatedVLM):
+        prompts = [marked(prompt) for prompt in prompts]
     said = []
     for start in range(0, len(prompts), BATCH):
         rows = slice(start, start + BATCH)

@@ -14,7 +14,7 @@ import torch
 
 from vfm_course.vlm.corpus import Corpus
 from vfm_course.vlm.prompts import WHAT, question_prompt
-from vfm_course.vlm.tokenizer import BEGIN, END, PAD, vlm_tokenizer
+from vfm_course.vlm.tokenizer import BEGIN, END, MARKS, PAD, vlm_tokenizer
 
 
 class Retelling:
@@ -54,6 +54,13 @@ class Lessons:
         length = int((self.tokens[rows] != PAD).sum(axis=1).max())
         tokens = torch.from_numpy(self.tokens[rows, :length].astype(np.int64))
         return self.scenes[rows], tokens, torch.from_numpy(self.answers[rows, :length])
+
+    def marked(self) -> "Lessons":
+        """The same with Flamingo's marks of an image behind `<begin>`, as its processor writes them."""
+        marks = np.tile(np.array(MARKS, dtype=np.uint8), (len(self), 1))
+        tokens = np.concatenate([self.tokens[:, :1], marks, self.tokens[:, 1:]], axis=1)
+        answers = np.concatenate([self.answers[:, :1], np.zeros_like(marks, dtype=bool), self.answers[:, 1:]], axis=1)
+        return Lessons(tokens, answers, self.scenes)
 
 
 def _lessons(parts: list[tuple[np.ndarray, np.ndarray]], scenes: np.ndarray) -> Lessons:

@@ -93,9 +93,11 @@ def teach(
         first = train_stage_one(whole, school.features, stage, seed, show)
         # What belongs to text has done its work.
         model.connector[0].load_state_dict(whole.qformer.state_dict(), strict=False)
+    marks = isinstance(model, GatedVLM)
+    aligning, instruction = (each.marked() if marks else each for each in (school.aligning, school.instruction))
     stages = [
-        Stage(school.aligning, align, learning_rate=plan.learning_rate),
-        Stage(school.instruction, int(plan.samples * (1 - ALIGNING)), plan.tune_lm, plan.learning_rate),
+        Stage(aligning, align, learning_rate=plan.learning_rate),
+        Stage(instruction, int(plan.samples * (1 - ALIGNING)), plan.tune_lm, plan.learning_rate),
     ]
     curve = train_vlm(model, school.features, stages, seed, show)
     return model.eval(), Curve(first.points + curve.points, first.seconds + curve.seconds)

@@ -8,6 +8,12 @@ IMAGE, AROUND = "<image>", "<fake_token_around_image>"
 # The end token must not be number 2: CLIPTextModel treats that number as a mark of old configurations.
 SPECIAL = ["<pad>", "<begin>", "<unknown>", "<end>", IMAGE, AROUND]
 PAD, BEGIN, UNKNOWN, END, IMAGE_ID, AROUND_ID = range(len(SPECIAL))
+MARKS = (AROUND_ID, IMAGE_ID, AROUND_ID)  # where Flamingo's text says that an image stands
+
+
+def marked(prompt: list[int]) -> list[int]:
+    """A prompt's token numbers as Idefics' processor makes them: the image's three marks behind `<begin>`."""
+    return [*prompt[:1], *MARKS, *prompt[1:]]
 
 
 def vlm_tokenizer(begin: bool = True, padding_side: str = "left") -> PreTrainedTokenizerFast:

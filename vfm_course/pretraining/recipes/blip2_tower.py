@@ -29,7 +29,8 @@ class Blip2TowerLearner(Learner):
         super().__init__()
         self.data = drawn_scenes("train", n_scenes)
         teacher = load("clip-scenes", "pocket", "cpu").model.vision_model
-        self.model = from_clip(teacher).train().requires_grad_(True)
+        some = as_pixels(np.asarray(self.data.images[:100]))
+        self.model = from_clip(teacher, some).train().requires_grad_(True)
         self.teacher = [teacher]  # not a part of what is trained and saved
 
     def forward(self, generator: torch.Generator, progress: float) -> dict[str, torch.Tensor]:

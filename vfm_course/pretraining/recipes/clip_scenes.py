@@ -1,7 +1,8 @@
 """The eyes of the pocket vision-language models: pocket CLIP trained on with scenes of several things.
 
-CLIP's own loss, and a decoder that writes all things with their places from the patches (`captioner`): pictures of one
-thing leave patches that say little about which thing is where. Afterwards the encoder is frozen.
+Pictures of one thing leave patches that say little about which thing is where. So beside CLIP's own loss each box has
+to find its phrase among all phrases ("a red cat"; RegionCLIP, Zhong et al. 2022), and a decoder has to write all
+things with their places from the patches (`captioner`). Afterwards the encoder is frozen.
 """
 
 from pathlib import Path
@@ -16,16 +17,24 @@ from vfm_course.families.load import load
 from vfm_course.objectives.clip import clip_loss
 from vfm_course.pretraining import encoder
 from vfm_course.pretraining.captioner import Captioner
+from vfm_course.pretraining.regions import box_shares
 from vfm_course.pretraining.trainer import Learner, Recipe
 from vfm_course.pretraining.views import normalise, recolour
 from vfm_course.vlm.drawn import drawn_scenes
 from vfm_course.vlm.tokenizer import BEGIN, END, PAD, UNKNOWN, vlm_tokenizer
+from vfm_course.world.captions import with_article
+from vfm_course.world.concepts import CONCEPTS
+from vfm_course.world.palette import COLOURS
 from vfm_course.world.placed_text import placed_text, short_caption
+from vfm_course.world.scene import Scene
 
 SCENES = 60_000
 CONTEXT = 64  # tokens of a text at most
+CAPTIONED = 4  # one picture in so many is also written about
 RESIDUAL = 0.25  # how much smaller hidden states are made at the end
-LOW_SHARE = 0.5  # of the run at low resolution
+
+
+PHRASES = tuple(with_article(f"{colour} {concept}") for concept in CONCEPTS for colour in COLOURS)
 
 
 class ClipScenesLearner(Learner):
@@ -58,19 +67,35 @@ class ClipScenesLearner(Learner):
         rows = torch.randint(len(self.data), (self.batch_size,), generator=generator).tolist()
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         pixels = torch.from_numpy(self.data.images[rows]).float()
-        if progress < LOW_SHARE:
-            pixels = F.interpolate(pixels, size=encoder.LOW_SIZE, mode="bilinear", antialias=True)
         pixels = normalise(recolour(pixels, 0.05, generator), encoder.CLIP["image_mean"], encoder.CLIP["image_std"])
         graphs = [self.data.graphs[row] for row in rows]
-        images = self.model.vision_model(pixel_values=pixels, interpolate_pos_encoding=True)
-        captions = self.read([short_caption(graph, rng) for graph in graphs])
-        texts = self.model.get_text_features(input_ids=captions, attention_mask=(captions != PAD).long())
-        image_embeds = self.model.visual_projection(images.pooler_output)
-        contrast = clip_loss(image_embeds, texts.pooler_output, self.model.logit_scale.exp())
-        blind = torch.rand(self.batch_size, generator=generator) < 0.5
-        told = self.read([placed_text(graph) for graph in graphs])
-        caption = self.captioner(images.last_hidden_state, told, blind)
-        return {"loss": contrast + 2 * caption, "contrast": contrast, "caption": caption}
+        images = self.model.vision_model(pixel_values=pixels)
+        texts = self.embed([short_caption(graph, rng) for graph in graphs])
+        factor = self.model.logit_scale.exp()
+        contrast = clip_loss(self.model.visual_projection(images.pooler_output), texts, factor)
+        region = self.region_loss(images.last_hidden_state[:, 1:], graphs, factor)
+        some = self.batch_size // CAPTIONED
+        blind = torch.rand(some, generator=generator) < 0.5
+        told = self.read([placed_text(graph) for graph in graphs[:some]])
+        caption = self.captioner(images.last_hidden_state[:some], told, blind)
+        return {"loss": contrast + 2 * region + caption, "contrast": contrast, "region": region, "caption": caption}
+
+    def embed(self, texts: list[str]) -> torch.Tensor:
+        """Texts -> (B, D)."""
+        tokens = self.read(texts)
+        return self.model.get_text_features(input_ids=tokens, attention_mask=(tokens != PAD).long()).pooler_output
+
+    def region_loss(self, patches: torch.Tensor, graphs: list[Scene], factor: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of each box's own phrase among the phrases of all things; `patches` is (B, N, width)."""
+        things = [(row, thing) for row, graph in enumerate(graphs) for thing in graph.objects]
+        side = encoder.SIZE // encoder.PATCH
+        shares = box_shares(torch.tensor([thing.box for _, thing in things]), side, encoder.SIZE)
+        rows = torch.tensor([row for row, _ in things])
+        seen = torch.einsum("rn,rnd->rd", shares, patches[rows])  # (R, width)
+        seen = self.model.visual_projection(self.model.vision_model.post_layernorm(seen))
+        phrases = F.normalize(self.embed(list(PHRASES)), dim=1)
+        own = torch.tensor([PHRASES.index(with_article(f"{thing.colour} {thing.concept}")) for _, thing in things])
+        return F.cross_entropy(factor * F.normalize(seen, dim=1) @ phrases.T, own)
 
     def after_step(self, progress: float) -> None:
         self.model.logit_scale.data.clamp_(max=4.6052)  # a factor of at most 100, as in the paper
@@ -93,4 +118,4 @@ def scale_residual(vision: nn.Module, factor: float) -> None:
         module.bias.mul_(factor)
 
 
-RECIPE = Recipe("clip-scenes", ClipScenesLearner, images=150_000, quick_images=60_000)
+RECIPE = Recipe("clip-scenes", ClipScenesLearner, images=220_000, quick_images=60_000)

@@ -24,7 +24,7 @@ from vfm_course.vlm.published.shared import (
     require,
     save,
 )
-from vfm_course.vlm.tokenizer import AROUND_ID, IMAGE_ID, vlm_tokenizer
+from vfm_course.vlm.tokenizer import vlm_tokenizer
 
 RESAMPLER = [
     (r"^norm\.", "layer_norm."),
@@ -49,11 +49,6 @@ GATED = [
     (r"\.(q)uery\.|\.(k)ey\.|\.(v)alue\.|\.(o)utput\.", r".\1\2\3\4_proj."),
     (r"^cross_attention", "cross_attn"),
 ]
-
-
-def marked(prompt: list[int]) -> list[int]:
-    """A prompt's token numbers as Idefics' processor makes them: the image's three marks behind `<begin>`."""
-    return [*prompt[:1], AROUND_ID, IMAGE_ID, AROUND_ID, *prompt[1:]]
 
 
 def idefics_config(vision: transformers.CLIPVisionModel, model: GatedVLM) -> transformers.IdeficsConfig:
