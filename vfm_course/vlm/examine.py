@@ -1,4 +1,4 @@
-"""What a model that answers is worth: its answers to a set of questions, scored by kind, by pair and as VQA does."""
+"""What a model that answers is worth: its answers to a set of questions, scored by kind and as VQA does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

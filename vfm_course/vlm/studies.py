@@ -54,8 +54,8 @@ def stored_file(name: str) -> Path:
 
 
 def stored(name: str) -> list[dict]:
-    """The rows of a study as they were measured: the plan, `seed`, `accuracy` by kind and for "all", `hits`, `curve`,
-    `trained` parameters, `visual_tokens` and `seconds`.
+    """The rows of a study as they were measured: the plan, `seed`, `accuracy` by kind and for "all", number of
+    `questions` and `hits` on them, `curve`, `trained` parameters, `training_seconds` and `seconds` in all.
 
     Raises:
         UserError: there is no such study, or its file is missing or damaged.
@@ -110,7 +110,9 @@ class Bench:
 
 def run(name: str, bench: Bench, seeds: tuple[int, ...] = SEEDS) -> list[dict]:
     """Runs a study, or what of it was not run yet, and stores its rows after each run."""
-    known = {_called(row, row["seed"]): row for row in (stored(name) if stored_file(name).is_file() else [])}
+    wanted = {_called(case, seed) for seed in seeds for case in cases(name)}
+    known = {_called(row, row["seed"]): row for row in (stored(name) if _comparable(name) else [])}
+    known = {called: row for called, row in known.items() if called in wanted}
     for seed in seeds:
         for case in cases(name):
             if _called(case, seed) in known:
@@ -121,6 +123,15 @@ def run(name: str, bench: Bench, seeds: tuple[int, ...] = SEEDS) -> list[dict]:
             print(f"{name}: {_called(case, seed)}, {row['accuracy']['all']:.3f}", flush=True)
             _store(name, list(known.values()))
     return list(known.values())
+
+
+def _comparable(name: str) -> bool:
+    """Whether what is stored was made in the same way; what was not is measured again."""
+    if not stored_file(name).is_file():
+        return False
+    stored(name)  # a damaged file is not written over
+    head = json.loads(stored_file(name).read_text(encoding="utf-8"))
+    return (head.get("form"), head.get("samples")) == (FORM, SAMPLES)
 
 
 def _called(case: dict, seed: int) -> tuple:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from vfm_course.connectors.qformer_text import QFormerStageOne
+from vfm_course.errors import UserError
 from vfm_course.families.load import load, revision_of
 from vfm_course.vlm.corpus import SCENES, corpus
 from vfm_course.vlm.features import scene_features
@@ -81,7 +82,12 @@ def teach(
 
     Args:
         show: called about a hundred times with the samples seen and the last point of the curve.
+
+    Raises:
+        UserError: a first stage for another connector than the Q-Former, or no such connector.
     """
+    if plan.stage_one and plan.connector != "qformer":
+        raise UserError(f"The first stage is a Q-Former's: a plan for {plan.connector!r} cannot have it.")
     model = build(plan.connector, school.lm, plan.queries, seed)
     first = Curve()
     align = int(plan.samples * ALIGNING)

@@ -22,7 +22,7 @@ class Stage:
     samples: int
     tune_lm: bool = False
     learning_rate: float = 1e-3
-    batch_size: int = 32
+    batch_size: int = 8  # many small steps learn more from as many pictures
     warm_up: float = 0.05
 
 

@@ -74,7 +74,7 @@ class LanguageLearner(Learner):
         return {"loss": total, "answers": of_answers, "right": right}
 
     def batch(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens (B, T) and answers, bool (B, T - 1), of these documents, half of them with a retelling."""
+        """Tokens (B, T) and answers, bool (B, T - 1), of these documents, most of them with a retelling."""
         lines = []
         for row in rows:
             tokens, answers = self.data.tokens[row], self.data.answers[row]
