@@ -812,6 +812,7 @@ def test_with_blip2s_first_stage_the_queries_have_learnt_before(school, spied):
     _, curve = teach.teach(plan, school)
     assert [stage.samples for stage in spied.stages] == [16, 16, 96]  # half of a quarter each, and the rest
     assert spied.stages[0].lessons is spied.stages[1].lessons is school.aligning
+    assert spied.stages[0].batch_size == teach.CONTRASTED > spied.stages[1].batch_size
     ours = {name.removeprefix("connector.0."): weight for name, weight in spied.begin.items()
             if name.startswith("connector.0.")}  # fmt: skip
     assert ours and all(torch.equal(weight, spied.first[name]) for name, weight in ours.items())
@@ -821,7 +822,7 @@ def test_with_blip2s_first_stage_the_queries_have_learnt_before(school, spied):
     assert not same, "the first stage changed nothing"
     assert torch.equal(spied.begin["connector.1.linear.weight"], fresh["connector.1.linear.weight"])
     assert [("contrastive" in point, point["samples"]) for point in curve.points] == [
-        *((True, seen) for seen in batches(16)),
+        (True, teach.CONTRASTED),  # one batch at least, and a large one: its texts are contrasted with each other
         *((False, seen) for seen in batches(16, 96)),
     ]
 

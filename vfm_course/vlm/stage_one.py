@@ -6,13 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from vfm_course.connectors.qformer_text import QFormerStageOne
-from vfm_course.schedule import schedule
 from vfm_course.vlm.tokenizer import PAD
-from vfm_course.vlm.train import Curve, Stage
+from vfm_course.vlm.train import Curve, Stage, learn
 
 SCALE = 1 / 0.07  # on the cosines; the paper learns it from there
 
@@ -61,27 +59,18 @@ def train_stage_one(
         features: the encoder's, (scenes, N, width), rows as the lessons name them.
         show: called about fifty times with the samples seen and the last point of the curve.
     """
-    optimiser = torch.optim.AdamW(model.parameters(), lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.05)
-    rng, draw = np.random.default_rng([seed, 1]), torch.Generator().manual_seed(seed)
+    draw = torch.Generator().manual_seed(seed)
     curve, begun = Curve(), time.perf_counter()
-    steps = max(1, stage.samples // stage.batch_size)
-    every, sums = max(1, steps // 50), []
-    for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = stage.learning_rate * schedule(step / steps, stage.warm_up)
-        start = int(rng.integers(len(stage.lessons) - stage.batch_size + 1))
-        scenes, tokens, mask = stage.lessons.batch(np.arange(start, start + stage.batch_size))
-        images = torch.from_numpy(features[scenes].astype(np.float32))
+
+    def note(samples: int, means: dict[str, float]) -> None:
+        curve.points.append({"samples": samples, **means})
+        curve.seconds = time.perf_counter() - begun
+        if show:
+            show(samples, curve.points[-1])
+
+    def losses_of(images: torch.Tensor, tokens: torch.Tensor, answers: torch.Tensor) -> dict[str, torch.Tensor]:
         losses = stage_one_losses(model, images, tokens, tokens != PAD, draw)
-        optimiser.zero_grad(set_to_none=True)
-        sum(losses.values()).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        sums.append([loss.item() for loss in losses.values()])
-        if len(sums) == every or step + 1 == steps:
-            means = dict(zip(losses, np.mean(sums, axis=0).tolist(), strict=True))
-            curve.points.append({"samples": (step + 1) * stage.batch_size, **means})
-            curve.seconds, sums = time.perf_counter() - begun, []
-            if show:
-                show(curve.points[-1]["samples"], curve.points[-1])
+        return {"loss": sum(losses.values()), **losses}
+
+    learn(list(model.parameters()), features, stage, np.random.default_rng([seed, 1]), losses_of, note)
     return curve

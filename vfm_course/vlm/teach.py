@@ -21,6 +21,7 @@ from vfm_course.vlm.train import Curve, Stage, train_vlm
 from vfm_course.vlm.variants import QUERIES, build, qformer
 
 DOCUMENTS = 120_000
+CONTRASTED = 64  # pictures in a batch of BLIP-2's first stage: each text is contrasted with all of them
 ALIGNING = 1 / 4  # of a budget; with BLIP-2's own first stage half of that
 
 
@@ -95,7 +96,7 @@ def teach(
         align //= 2
         torch.manual_seed(seed)
         whole = QFormerStageOne(qformer(plan.queries, text=True), len(vlm_tokenizer()), embed_dim=64, positions=64)
-        stage = Stage(school.aligning, align, learning_rate=plan.learning_rate)
+        stage = Stage(school.aligning, align, learning_rate=plan.learning_rate, batch_size=CONTRASTED)
         first = train_stage_one(whole, school.features, stage, seed, show)
         # What belongs to text has done its work.
         model.connector[0].load_state_dict(whole.qformer.state_dict(), strict=False)

@@ -1,7 +1,7 @@
 """Training between a frozen encoder and a language model, under a budget counted in pictures with their text."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,34 +57,58 @@ def train_vlm(
         features: the encoder's, (scenes, N, width), rows as the lessons name them.
         show: called about a hundred times with the samples seen and the last point of the curve.
     """
-    curve, begun, seen = Curve(), time.perf_counter(), 0
+    curve, begun, before = Curve(), time.perf_counter(), 0
+
+    def note(samples: int, means: dict[str, float]) -> None:
+        curve.points.append({"stage": number, "samples": before + samples, **means})
+        curve.seconds = time.perf_counter() - begun
+        if show:
+            show(before + samples, curve.points[-1])
+
+    def losses_of(images: torch.Tensor, tokens: torch.Tensor, answers: torch.Tensor) -> dict[str, torch.Tensor]:
+        logits = model(images, tokens, ~answers & (tokens != PAD))
+        return dict(zip(("loss", "right"), answer_loss(logits, tokens, answers), strict=True))
+
     for number, stage in enumerate(stages):
         model.requires_grad_(True)
         model.lm.requires_grad_(stage.tune_lm)
-        trained = [weight for weight in model.parameters() if weight.requires_grad]
-        optimiser = torch.optim.AdamW(trained, lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-        rng = np.random.default_rng([seed, number])
-        steps = max(1, stage.samples // stage.batch_size)
-        every, sums = max(1, steps // 50), []
-        for step in range(steps):
-            for group in optimiser.param_groups:
-                group["lr"] = stage.learning_rate * schedule(step / steps, stage.warm_up)
-            start = int(rng.integers(len(stage.lessons) - stage.batch_size + 1))
-            scenes, tokens, answers = stage.lessons.batch(np.arange(start, start + stage.batch_size))
-            images = torch.from_numpy(features[scenes].astype(np.float32))
-            logits = model(images, tokens, ~answers & (tokens != PAD))
-            loss, right = answer_loss(logits, tokens, answers)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(trained, 1.0)
-            optimiser.step()
-            seen += stage.batch_size
-            sums.append((loss.item(), right.item()))
-            if len(sums) == every or step + 1 == steps:
-                losses, rights = np.mean(sums, axis=0)
-                curve.points.append({"stage": number, "samples": seen, "loss": float(losses), "right": float(rights)})
-                curve.seconds, sums = time.perf_counter() - begun, []
-                if show:
-                    show(seen, curve.points[-1])
+        learn(list(model.parameters()), features, stage, np.random.default_rng([seed, number]), losses_of, note)
+        before += max(1, stage.samples // stage.batch_size) * stage.batch_size
     model.requires_grad_(False)
     return curve
+
+
+def learn(
+    weights: Sequence[nn.Parameter],
+    features: np.ndarray,
+    stage: Stage,
+    rng: np.random.Generator,
+    losses_of: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], dict[str, torch.Tensor]],
+    note: Callable[[int, dict[str, float]], None],
+) -> None:
+    """One stage's steps.
+
+    Args:
+        weights: those that require a gradient are trained.
+        features: (scenes, N, width).
+        losses_of: features (B, N, width), tokens (B, T) and answers (B, T) -> numbers by name; "loss" is made smaller.
+        note: called about fifty times with the samples seen in this stage and the means since the call before.
+    """
+    trained = [weight for weight in weights if weight.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    steps = max(1, stage.samples // stage.batch_size)
+    every, sums = max(1, steps // 50), []
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = stage.learning_rate * schedule(step / steps, stage.warm_up)
+        start = int(rng.integers(len(stage.lessons) - stage.batch_size + 1))  # neighbours are of about one length
+        scenes, tokens, answers = stage.lessons.batch(np.arange(start, start + stage.batch_size))
+        losses = losses_of(torch.from_numpy(features[scenes].astype(np.float32)), tokens, answers)
+        optimiser.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        sums.append([loss.item() for loss in losses.values()])
+        if len(sums) == every or step + 1 == steps:
+            note((step + 1) * stage.batch_size, dict(zip(losses, np.mean(sums, axis=0).tolist(), strict=True)))
+            sums = []
