@@ -13,14 +13,13 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from vfm_course.pretraining.trainer import Learner, Recipe
 from vfm_course.vlm.corpus import corpus
 from vfm_course.vlm.lessons import Retelling
-from vfm_course.vlm.prompts import question_prompt
 from vfm_course.vlm.tokenizer import BEGIN, END, PAD, vlm_tokenizer
 
 DOCUMENTS = 120_000
 WIDTH, LAYERS, HEADS, INTERMEDIATE = 128, 4, 4, 384  # 0.9 million parameters
 POSITIONS = 512
 FIRST, ALL_AFTER = 0.05, 0.4  # share of the documents at the start; share of the run after which there are all
-RETOLD, DRILLED = 0.8, 0.7  # share of the documents that are retold, and share of these in questions
+RETOLD = 0.5  # share of the documents that are retold
 OTHER = 0.1  # weight of the words that no earlier word gives away, beside 1 for those of an answer
 
 
@@ -45,7 +44,7 @@ def language_config() -> LlamaConfig:
 class LanguageLearner(Learner):
     """Predicts the next word of documents of about the same length, so that little is padding."""
 
-    batch_size = 8  # many small steps: looking up is learnt in steps, not in documents
+    batch_size = 32
 
     def __init__(self, documents: int = DOCUMENTS):
         super().__init__()
@@ -53,9 +52,6 @@ class LanguageLearner(Learner):
         self.order = np.argsort((self.data.tokens != PAD).sum(axis=1), kind="stable")
         self.model = LlamaForCausalLM(language_config())
         self.teller = Retelling()
-        tokenizer = vlm_tokenizer(begin=False)
-        asked = (question_prompt(text).split("cat") for text in ("Where is the cat?", "What colour is the cat?"))
-        self.drills = [[tokenizer(part)["input_ids"] for part in parts] for parts in asked]
 
     def forward(self, generator: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         # From the shortest documents, of two things and short questions, to all: without it the model is long content
@@ -74,7 +70,7 @@ class LanguageLearner(Learner):
         return {"loss": total, "answers": of_answers, "right": right}
 
     def batch(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens (B, T) and answers, bool (B, T - 1), of these documents, most of them with a retelling."""
+        """Tokens (B, T) and answers, bool (B, T - 1), of these documents, half of them with a retelling."""
         lines = []
         for row in rows:
             tokens, answers = self.data.tokens[row], self.data.answers[row]
@@ -90,30 +86,19 @@ class LanguageLearner(Learner):
     def retold(self, line: list[tuple[int, bool]], rng: np.random.Generator) -> list[tuple[int, bool]]:
         """The document with all that was told said again in another order and form, behind its first line.
 
-        "a red cat of size 7 at 3 12" becomes "the cat is red at 3 12", or two questions: what colour the cat is, and
-        where. In every word something is to be looked up, and that is how looking up is learnt.
+        "a red cat of size 7 at 3 12" becomes "the cat is red at 3 12": in every word something is to be looked up, and
+        that is how looking up is learnt.
         """
         told = [token for token, _ in line]
         end = told.index(END) + 1
         things = self.teller.things(told[:end])
         rng.shuffle(things)
-        if rng.random() < DRILLED:
-            again = [part for thing in things for part in self.drill(thing, rng.random() < 0.5)]
-        else:
-            again = [(token, False) for token in self.teller.question]
-            again += [(token, True) for token in self.teller.tell(things)]
-        return line[:end] + again + line[end:]
-
-    def drill(self, thing: list[int], colour: bool) -> list[tuple[int, bool]]:
-        """ "question : what colour is the cat ? answer : red <end>", or where it is: "3 12 <end>"."""
-        before, after = self.drills[colour]
-        answer = [thing[1]] if colour else thing[-2:]
-        asked = [(token, False) for token in [*before, thing[2], *after]]
-        return asked + [(token, True) for token in [*answer, END]]
+        asked = [(token, False) for token in self.teller.question]
+        return line[:end] + asked + [(token, True) for token in self.teller.tell(things)] + line[end:]
 
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder)
         vlm_tokenizer().save_pretrained(folder)
 
 
-RECIPE = Recipe("language", LanguageLearner, images=140_000, quick_images=30_000, learning_rate=1.5e-3)
+RECIPE = Recipe("language", LanguageLearner, images=120_000, quick_images=30_000, learning_rate=2e-3)
