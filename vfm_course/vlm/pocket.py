@@ -170,8 +170,8 @@ pairs right on both sides, {ours["vqa"]:.3f} by VQA's official accuracy; on the 
 |{"---|" * (len(kinds) + 2)}
 {chr(10).join(lines)}
 
-Prompts: `Question: … Answer:`, `Caption:` and `Picture:` (what is where). Files: float16 safetensors; load them as
-float32 on a CPU, as `vfm_course.families.load` does.
+Prompts: `Question: … Answer:` and `Caption:`; the question `What is there?` asks for everything with its place. Files:
+float16 safetensors; load them as float32 on a CPU, as `vfm_course.families.load` does.
 """
 
 

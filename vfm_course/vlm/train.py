@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from vfm_course.schedule import schedule
 from vfm_course.vlm.lessons import Lessons
+from vfm_course.vlm.model import trainable
 from vfm_course.vlm.tokenizer import PAD
 
 
@@ -70,8 +71,7 @@ def train_vlm(
         return dict(zip(("loss", "right"), answer_loss(logits, tokens, answers), strict=True))
 
     for number, stage in enumerate(stages):
-        model.requires_grad_(True)
-        model.lm.requires_grad_(stage.tune_lm)
+        trainable(model, with_lm=stage.tune_lm)
         learn(list(model.parameters()), features, stage, np.random.default_rng([seed, number]), losses_of, note)
         before += max(1, stage.samples // stage.batch_size) * stage.batch_size
     model.requires_grad_(False)
