@@ -14,9 +14,11 @@ from unittest.mock import patch
 import pytest
 import torch
 
+from vfm_course.families.catalog import CATALOG
 from vfm_course.pretraining.recipes import NAMES, find_recipe
 from vfm_course.pretraining.trainer import Recipe, train
 
+ENCODERS = [name for name in NAMES if name in CATALOG]  # the parts of models that answer: see test_vlm_training
 STEPS, BATCH, SCENES = 5, 8, 32
 # What each step's total loss was; the last is at the full resolution where the recipe has two.
 LOSSES = {
@@ -69,16 +71,16 @@ def losses(name: str, folder: Path) -> list[float]:
         return [point["loss"] for point in train(short, folder, short.images).curve]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ENCODERS)
 def test_a_short_run_gives_the_stored_losses(name, tmp_path):
     assert losses(name, tmp_path) == pytest.approx(LOSSES[name], rel=2e-3)
 
 
 def test_no_recipe_is_left_out():
-    assert set(LOSSES) == set(NAMES) and all(len(each) == STEPS for each in LOSSES.values())
+    assert set(LOSSES) == set(ENCODERS) and all(len(each) == STEPS for each in LOSSES.values())
 
 
 if __name__ == "__main__":
-    for each in NAMES:
+    for each in ENCODERS:
         with tempfile.TemporaryDirectory() as place:
             print(f'    "{each}": {[round(loss, 4) for loss in losses(each, Path(place))]},')
