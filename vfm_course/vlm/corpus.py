@@ -9,18 +9,15 @@ So the language model knows the words, how questions are asked, and how an answe
 lacks is eyes: a connector gives it visual tokens in the place of the first line.
 """
 
-import os
-import shutil
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from vfm_course.paths import cache_dir
 from vfm_course.vlm.drawn import drawn_scenes
+from vfm_course.vlm.kept import keep
 from vfm_course.vlm.prompts import CAPTION, END, PICTURE, question_prompt
 from vfm_course.vlm.tokenizer import vlm_tokenizer
 from vfm_course.world.placed_text import placed_text, short_caption
@@ -56,24 +53,9 @@ def corpus(n: int, scenes: int = SCENES) -> Corpus:
 
 
 def _write(folder: Path, n: int, scenes: int) -> None:
-    from rich.progress import track
-
     drawn_scenes("train", scenes)  # before the workers ask for them
-    partial = folder.with_name(f"{folder.name}.partial{os.getpid()}")
-    partial.mkdir(parents=True, exist_ok=True)
     tasks = [(scenes, start, min(CHUNK, n - start)) for start in range(0, n, CHUNK)]
-    try:
-        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-            work = pool.map(_documents, tasks) if len(tasks) > 2 else map(_documents, tasks)
-            parts = list(track(work, f"Writing {n} documents", total=len(tasks)))
-        for name, chunks in zip(Corpus.__dataclass_fields__, zip(*parts, strict=True), strict=True):
-            np.save(partial / f"{name}.npy", np.concatenate(chunks))
-        os.rename(partial, folder)
-    except OSError:  # another run was faster, and its files are the same
-        if not folder.is_dir():
-            raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    keep(folder, list(Corpus.__dataclass_fields__), _documents, tasks, f"Writing {n} documents")
 
 
 @lru_cache(maxsize=1)

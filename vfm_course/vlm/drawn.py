@@ -1,15 +1,12 @@
 """The scenes that questions are about, drawn once into the cache: pixels for the encoder, graphs for the questions."""
 
-import os
-import shutil
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from vfm_course.paths import cache_dir
+from vfm_course.vlm.kept import keep
 from vfm_course.world.concepts import CONCEPTS
 from vfm_course.world.palette import BACKGROUNDS, COLOURS
 from vfm_course.world.scene import STYLES, Scene, SceneObject
@@ -45,24 +42,8 @@ def drawn_scenes(split: str, n: int) -> DrawnScenes:
 
 
 def _render(folder: Path, split: str, n: int) -> None:
-    """Writes into a folder beside it and renames at the end: a killed run leaves nothing half done."""
-    from rich.progress import track
-
-    partial = folder.with_name(f"{folder.name}.partial{os.getpid()}")
-    partial.mkdir(parents=True, exist_ok=True)
     tasks = [(split, start, min(CHUNK, n - start)) for start in range(0, n, CHUNK)]
-    try:
-        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-            work = pool.map(_draw, tasks) if len(tasks) > 3 else map(_draw, tasks)
-            parts = list(track(work, f"Drawing {n} scenes", total=len(tasks)))
-        for name, chunks in zip(("images", "tables", "backgrounds", "numbers"), zip(*parts, strict=True), strict=True):
-            np.save(partial / f"{name}.npy", np.concatenate(chunks))
-        os.rename(partial, folder)
-    except OSError:  # another run was faster, and its files are the same
-        if not folder.is_dir():
-            raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    keep(folder, ("images", "tables", "backgrounds", "numbers"), _draw, tasks, f"Drawing {n} scenes")
 
 
 def _draw(task: tuple[str, int, int]) -> tuple[np.ndarray, ...]:
