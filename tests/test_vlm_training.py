@@ -781,7 +781,7 @@ def test_every_connector_is_taught_in_two_stages(plan, school, spied):
     lm = weights_of(school.lm)
     model, curve = teach.teach(plan, school, 5, lambda seen, point: shown.append(seen))
     assert [(stage.samples, stage.tune_lm, stage.learning_rate) for stage in spied.stages] == [
-        (24, False, 2e-3), (72, plan.tune_lm, 2e-3)]  # fmt: skip
+        (48, plan.tune_lm, 2e-3), (48, plan.tune_lm, 2e-3)]  # fmt: skip
     for stage, lessons in zip(spied.stages, (school.aligning, school.instruction), strict=True):
         marks = lines(stage.lessons.tokens) == [marked(line) for line in lines(lessons.tokens)]
         assert marks == (plan.connector == "gated") and (marks or stage.lessons is lessons)
@@ -791,14 +791,14 @@ def test_every_connector_is_taught_in_two_stages(plan, school, spied):
     # The gates begin closed: in the first step nothing behind them learns, and here there are a few.
     assert {name for name in before if name.startswith("connector.")} <= moved
     assert not changed(school.lm, lm) and not model.training
-    assert [point["samples"] for point in curve.points] == shown == batches(24, 72)
+    assert [point["samples"] for point in curve.points] == shown == batches(48, 48)
     assert all(np.isfinite(point["loss"]) for point in curve.points) and curve.seconds > 0
 
 
 def test_with_blip2s_first_stage_the_queries_have_learnt_before(school, spied):
     plan = Plan("qformer", samples=128, stage_one=True, queries=4)
     _, curve = teach.teach(plan, school)
-    assert [stage.samples for stage in spied.stages] == [16, 16, 96]  # half of a quarter each, and the rest
+    assert [stage.samples for stage in spied.stages] == [32, 32, 64]  # half of a half each, and the rest
     assert spied.stages[0].lessons is spied.stages[1].lessons is school.aligning
     assert spied.stages[0].batch_size == teach.CONTRASTED > spied.stages[1].batch_size
     ours = {name.removeprefix("connector.0."): weight for name, weight in spied.begin.items()
@@ -811,7 +811,7 @@ def test_with_blip2s_first_stage_the_queries_have_learnt_before(school, spied):
     assert torch.equal(spied.begin["connector.1.linear.weight"], fresh["connector.1.linear.weight"])
     assert [("contrastive" in point, point["samples"]) for point in curve.points] == [
         (True, teach.CONTRASTED),  # one batch at least, and a large one: its texts are contrasted with each other
-        *((False, seen) for seen in batches(16, 96)),
+        *((False, seen) for seen in batches(32, 64)),
     ]
 
 
@@ -935,13 +935,13 @@ def test_the_cases_of_a_study_are_plans_that_differ(name):
         assert plan.connector in CONNECTORS and (plan.connector == "qformer" or not plan.stage_one)
     named = {plan.connector for plan in plans}
     assert {"connectors": named >= {"mlp", "prefix", "qformer", "gated"} and any(plan.stage_one for plan in plans),
-            "tuned": all(plan.tune_lm for plan in plans) and len(named) > 1,
+            "frozen": not any(plan.tune_lm for plan in plans) and len(named) > 1,
             "queries": len({plan.queries for plan in plans} | {Plan("qformer", 1).queries}) == 6}[name]  # fmt: skip
 
 
 def test_an_unknown_study_is_one_sentence():
     for call in (studies.cases, studies.stored):
-        with pytest.raises(UserError, match="There is no study 'tune': choose from connectors, tuned, queries"):
+        with pytest.raises(UserError, match="There is no study 'tune': choose from connectors, frozen, queries"):
             call("tune")
 
 
@@ -953,18 +953,18 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_missing_or_damaged_study_is_one_sentence(folder):
-    with pytest.raises(UserError, match=r"tuned.json in data/connectors is missing or damaged \(FileNotFoundError\)"):
-        studies.stored("tuned")
+    with pytest.raises(UserError, match=r"frozen.json in data/connectors is missing or damaged \(FileNotFoundError\)"):
+        studies.stored("frozen")
     folder.mkdir()
     for text in ('{"rows": [', "[]", "{}", "7"):
-        (folder / "tuned.json").write_text(text)
-        with pytest.raises(UserError, match="python -m vfm_course.vlm.studies tuned"):
-            studies.stored("tuned")
+        (folder / "frozen.json").write_text(text)
+        with pytest.raises(UserError, match="python -m vfm_course.vlm.studies frozen"):
+            studies.stored("frozen")
         with pytest.raises(UserError, match="damaged"):  # what was measured is not written over
-            studies.run("tuned", Counted(), seeds=(0,))
-        assert (folder / "tuned.json").read_text() == text
-    (folder / "tuned.json").write_text('{"rows": [{"seed": 0}]}')
-    assert studies.stored("tuned") == [{"seed": 0}]
+            studies.run("frozen", Counted(), seeds=(0,))
+        assert (folder / "frozen.json").read_text() == text
+    (folder / "frozen.json").write_text('{"rows": [{"seed": 0}]}')
+    assert studies.stored("frozen") == [{"seed": 0}]
 
 
 class Counted:
@@ -984,21 +984,35 @@ class Counted:
 def test_a_stopped_study_goes_on_where_it_was_and_no_run_is_made_twice(folder):
     bench = Counted()
     with pytest.raises(KeyboardInterrupt):
-        studies.run("tuned", bench, seeds=(0, 1))
-    assert [row["accuracy"]["all"] for row in studies.stored("tuned")] == [
+        studies.run("frozen", bench, seeds=(0, 1))
+    assert [row["accuracy"]["all"] for row in studies.stored("frozen")] == [
         0.25,
         0.5,
         0.75,
     ]  # each once it is done
-    rows = studies.run("tuned", bench, seeds=(0, 1))
-    assert bench.runs == [(0, "mlp", True), (0, "qformer", True), (1, "mlp", True), "killed", (1, "qformer", True)]
-    found = [(row["seed"], row["connector"], row["tune_lm"], row["accuracy"]["all"]) for row in rows]
-    assert found == [(0, "mlp", True, 0.25), (0, "qformer", True, 0.5), (1, "mlp", True, 0.75),
-                     (1, "qformer", True, 1.25)]  # fmt: skip
-    assert studies.stored("tuned") == rows == studies.run("tuned", bench, seeds=(0, 1)) and len(bench.runs) == 5
-    held = json.loads((folder / "tuned.json").read_text())
-    assert (held["form"], held["study"], held["samples"]) == (studies.FORM, "tuned", studies.SAMPLES)
-    assert [path.name for path in folder.iterdir()] == ["tuned.json"]
+    rows = studies.run("frozen", bench, seeds=(0, 1))
+    first, later = [(0, "mlp"), (0, "qformer"), (0, "gated")], [(1, "mlp"), (1, "qformer"), (1, "gated")]
+    assert bench.runs == [*first, "killed", *later]
+    found = [(row["seed"], row["connector"], row["accuracy"]["all"]) for row in rows]
+    assert found == [(*run, 0.25 * n) for run, n in zip(first + later, (1, 2, 3, 5, 6, 7), strict=True)]
+    assert studies.stored("frozen") == rows == studies.run("frozen", bench, seeds=(0, 1)) and len(bench.runs) == 7
+    held = json.loads((folder / "frozen.json").read_text())
+    assert (held["form"], held["study"], held["samples"]) == (studies.FORM, "frozen", studies.SAMPLES)
+    assert [path.name for path in folder.iterdir()] == ["frozen.json"]
+
+
+def test_the_page_has_a_row_a_case_with_the_range_over_seeds(folder):
+    class Known:
+        def measure(self, seed: int, case: dict) -> dict:
+            share = {"mlp": 0.5, "qformer": 0.25, "gated": 0.125}[case["connector"]] + seed / 8
+            return {"accuracy": {"count": share, "all": share}, "trained": 1000, "training_seconds": 90.0, "hits": "f0"}
+
+    studies.run("frozen", Known(), seeds=(0, 1))
+    studies.write_page()
+    page = (folder / "README.md").read_text()
+    cell = "0.562 (0.500 to 0.625)"
+    assert f"| mlp | {cell} | {cell} | 1,000 | 1.500 (1.500 to 1.500) |" in page
+    assert page.count("\n## ") == 1 and studies.ABOUT["frozen"] in page and "hits" not in page
 
 
 def test_runs_that_differ_in_one_keyword_are_not_taken_for_each_other(folder):

@@ -41,19 +41,19 @@ from vfm_course.world.questions import Question
 from vfm_course.world.vqa import scene_of, vqa_set
 from vfm_course.world.vqa_files import frozen
 
-SAMPLES = 60_000
+SAMPLES = 100_000
 PLANS = {
     "llava-1.5": Plan("mlp", SAMPLES, tune_lm=True),
-    "blip2": Plan("qformer", SAMPLES, stage_one=True),
-    "flamingo": Plan("gated", SAMPLES),
+    "blip2": Plan("qformer", SAMPLES, tune_lm=True, stage_one=True),
+    "flamingo": Plan("gated", SAMPLES, tune_lm=True),
     "paligemma": Plan("prefix", SAMPLES, tune_lm=True),
 }
 SAVE = {"llava-1.5": save_llava, "blip2": save_blip2, "flamingo": save_flamingo, "paligemma": save_paligemma}
 TAUGHT = {
-    "llava-1.5": "aligned with a frozen language model, then both trained on questions",
-    "blip2": "first stage on contrast, matching and generation; then with the language model frozen",
-    "flamingo": "resampler and gated layers only, language model frozen",
-    "paligemma": "aligned, then trained on questions together with the language model, the prompt read both ways",
+    "llava-1.5": "connector and language model trained together, first on what is where, then on questions",
+    "blip2": "a first stage without the language model (contrast, matching, generation), then both trained together",
+    "flamingo": "resampler, gates and language model trained together, first on what is where, then on questions",
+    "paligemma": "connector and language model trained together, the prompt read both ways",
 }
 
 

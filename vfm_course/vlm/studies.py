@@ -2,9 +2,9 @@
 
     python -m vfm_course.vlm.studies [NAMES]
 
-runs what of them is not stored yet, all if none is named, and writes data/connectors, a file each. A run is stored as
-soon as it is done: the command can be stopped at any time, and two with different names can run side by side. Delete a
-file to measure its study again.
+runs what of them is not stored yet, all if none is named, and writes data/connectors: a file each, and a page with all
+figures. A run is stored as soon as it is done: the command can be stopped at any time, and two with different names can
+run side by side. Delete a file to measure its study again.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import numpy as np
 
 from vfm_course.errors import UserError
 from vfm_course.paths import data_dir
+from vfm_course.pretraining.short.page import table
 from vfm_course.whole_file import whole_text
 
 FORM = 1  # of the files
@@ -24,10 +25,10 @@ PLAN = ("connector", "tune_lm", "stage_one", "queries")  # by which runs differ,
 SEEDS = (0, 1, 2)
 SAMPLES = 24_000  # pictures with their text that each connector learns from
 QUESTIONS, QUESTIONS_SEED = 2000, 7  # balanced questions of the test split, drawn anew and shared by all runs
-QUERIES = (1, 2, 4, 8, 32)  # 16 is in the other study
+QUERIES = (1, 2, 4, 8, 32)  # 16 is in the study of connectors
 ABOUT = {
-    "connectors": "Which connector makes the most of the same pictures, between the same two frozen models?",
-    "tuned": "What does it change that the language model is tuned from the second stage on?",
+    "connectors": "Which connector makes the most of the same pictures, between the same encoder and language model?",
+    "frozen": "What is left of it with a language model that stays as it is?",
     "queries": "How many queries does a Q-Former need?",
 }
 
@@ -39,12 +40,12 @@ def cases(name: str) -> list[dict]:
         UserError: there is no such study.
     """
     if name == "connectors":
-        plain = [{"connector": each} for each in ("mlp", "prefix", "qformer", "gated")]
-        return [*plain, {"connector": "qformer", "stage_one": True}]
-    if name == "tuned":
-        return [{"connector": each, "tune_lm": True} for each in ("mlp", "qformer")]
+        plain = [{"connector": each, "tune_lm": True} for each in ("mlp", "prefix", "qformer", "gated")]
+        return [*plain, {"connector": "qformer", "tune_lm": True, "stage_one": True}]
+    if name == "frozen":
+        return [{"connector": each} for each in ("mlp", "qformer", "gated")]
     if name == "queries":
-        return [{"connector": "qformer", "queries": count} for count in QUERIES]
+        return [{"connector": "qformer", "tune_lm": True, "queries": count} for count in QUERIES]
     raise UserError(f"There is no study {name!r}: choose from {', '.join(ABOUT)}.")
 
 
@@ -149,6 +150,32 @@ def _store(name: str, rows: list[dict]) -> None:
         file.write(f'{json.dumps(head)[:-1]}, "rows": [\n{lines}\n]}}\n')
 
 
+HEAD = """# Connectors: what was measured
+
+Written by `python -m vfm_course.vlm.studies`, which runs all of it again. Pocket eyes (`clip-scenes`, frozen), the
+pocket `language`, and a connector between them, {samples:,} pictures with their text a run: half of them to tell what
+is where, half of them questions; with BLIP-2's first stage, half of the first half goes to that. One core each. Asked
+{questions:,} balanced questions about scenes that no run has seen; shares of right answers, `vqa` is the official
+accuracy. A cell is the mean over seeds (of weights and batches), in brackets the least and the largest of them.
+`trained` counts weights, the language model's among them where it is tuned.
+"""
+
+
+def write_page() -> None:
+    """data/connectors/README.md, with all studies that are stored."""
+    parts = [HEAD.format(samples=SAMPLES, questions=QUESTIONS)]
+    for name, question in ABOUT.items():
+        if not stored_file(name).is_file():
+            continue
+        keys = [key for key in PLAN if any(key in case for case in cases(name))]
+        rows = [{"seed": row["seed"]} | {key: row.get(key, "") for key in keys} | row["accuracy"]
+                | {"trained": row["trained"], "minutes": row["training_seconds"] / 60}
+                for row in stored(name)]  # fmt: skip
+        parts.append(f"## {name}\n\n{question}\n\n{table(keys, rows)}\n")
+    with whole_text(data_dir() / "connectors" / "README.md") as file:
+        file.write("\n".join(parts))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(ABOUT)}; all if none is named")
@@ -161,6 +188,7 @@ def main() -> None:
     bench = Bench()
     for name in names:
         run(name, bench)
+        write_page()
 
 
 if __name__ == "__main__":

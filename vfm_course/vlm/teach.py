@@ -22,7 +22,7 @@ from vfm_course.vlm.variants import QUERIES, build, qformer
 
 DOCUMENTS = 120_000
 CONTRASTED = 64  # pictures in a batch of BLIP-2's first stage: each text is contrasted with all of them
-ALIGNING = 1 / 4  # of a budget; with BLIP-2's own first stage half of that
+ALIGNING = 1 / 2  # of a budget; with BLIP-2's own first stage half of that
 
 
 class School:
@@ -65,7 +65,8 @@ class School:
 class Plan:
     """How a connector is trained: `samples` pictures with their text in all, whatever the stages.
 
-    `tune_lm`: from the second stage on, as LLaVA does. `stage_one`: BLIP-2's, only for the Q-Former.
+    `tune_lm`: from the start. LLaVA does so from its second stage on; at this size a frozen language model learns so
+    little in the first one that the pictures are better spent like this. `stage_one`: BLIP-2's, only for the Q-Former.
     """
 
     connector: str
@@ -103,7 +104,7 @@ def teach(
     marks = isinstance(model, GatedVLM)
     aligning, instruction = (each.marked() if marks else each for each in (school.aligning, school.instruction))
     stages = [
-        Stage(aligning, align, learning_rate=plan.learning_rate),
+        Stage(aligning, align, plan.tune_lm, plan.learning_rate),
         Stage(instruction, int(plan.samples * (1 - ALIGNING)), plan.tune_lm, plan.learning_rate),
     ]
     curve = train_vlm(model, school.features, stages, seed, show)
