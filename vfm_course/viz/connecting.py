@@ -8,6 +8,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from vfm_course.connectors.cost import ConnectorCost
+from vfm_course.intervals import crossed_interval
 from vfm_course.viz import panels
 from vfm_course.viz.adapting import COLOURS, MARKERS
 
@@ -25,6 +27,42 @@ def called(row: Mapping) -> str:
     """A run's connector in words."""
     name = CALLED[row["connector"]]
     return name + (", stage one" if row.get("stage_one") else "") + (", LM tuned" if row.get("tune_lm") else "")
+
+
+def table(rows: Sequence[Mapping], hits: Sequence[np.ndarray], costs: Sequence[ConnectorCost]) -> None:
+    """Prints a line a case: its costs, and its share of right answers with a 95 % interval over seeds and questions.
+
+    Args:
+        rows: of a study. hits: bool (questions,) for each row. costs: for each row.
+    """
+    names = [called(row) for row in rows]
+    print(f"{'':<46}{'tokens':>7}{'trained':>11}{'cache':>10}{'right, %':>10}   95 %           runs")
+    for name in dict.fromkeys(names):
+        own = [i for i, each in enumerate(names) if each == name]
+        mean, low, high = crossed_interval([hits[i] for i in own])
+        cost, trained = costs[own[0]], rows[own[0]]["trained"]
+        cache = f"{cost.kv_cache_bytes / 1024:.0f} KiB"
+        print(f"{name:<46}{cost.visual_tokens:>7}{trained:>11,}{cache:>10}{100 * mean:>10.1f}"
+              f"   {100 * low:.1f} to {100 * high:.1f} {len(own):>6}")  # fmt: skip
+
+
+def differences(rows: Sequence[Mapping], hits: Sequence[np.ndarray], baseline: str) -> None:
+    """Prints how many points more or fewer each case gets than `baseline`, with a 95 % interval over what they share:
+    the same seeds and the same questions. With a single seed it speaks of the questions alone.
+
+    Args:
+        rows: of a study. hits: bool (questions,) for each row. baseline: as `called` names it.
+    """
+    by_name: dict[str, dict[int, np.ndarray]] = {}
+    for row, right in zip(rows, hits, strict=True):
+        by_name.setdefault(called(row), {})[row["seed"]] = right.astype(float)
+    for name, found in by_name.items():
+        seeds = sorted(set(found) & set(by_name[baseline]))
+        if name == baseline or not seeds:
+            continue
+        mean, low, high = crossed_interval([found[seed] - by_name[baseline][seed] for seed in seeds])
+        said = "better" if low > 0 else "worse" if high < 0 else "not told apart"
+        print(f"{name:<46}{100 * mean:>+6.1f} points ({100 * low:+.1f} to {100 * high:+.1f}): {said}")
 
 
 def against(
