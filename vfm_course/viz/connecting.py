@@ -12,6 +12,7 @@ from vfm_course.connectors.cost import ConnectorCost
 from vfm_course.intervals import crossed_interval
 from vfm_course.viz import panels
 from vfm_course.viz.adapting import COLOURS, MARKERS
+from vfm_course.viz.answering import heat
 
 CALLED = {
     "linear": "linear (LLaVA)",
@@ -26,11 +27,13 @@ LOOK = dict(zip(CALLED, zip(COLOURS, MARKERS, strict=False), strict=False))
 def called(row: Mapping) -> str:
     """A run's connector in words."""
     name = CALLED[row["connector"]]
-    return name + (", stage one" if row.get("stage_one") else "") + (", LM tuned" if row.get("tune_lm") else "")
+    count = f", {row['queries']} queries" if row.get("queries") else ""
+    return name + count + (", stage one" if row.get("stage_one") else "") + (", LM tuned" if row.get("tune_lm") else "")
 
 
 def table(rows: Sequence[Mapping], hits: Sequence[np.ndarray], costs: Sequence[ConnectorCost]) -> None:
-    """Prints a line a case: its costs, and its share of right answers with a 95 % interval over seeds and questions.
+    """Prints a line a case: its costs, and its share of right answers with a 95 % interval over runs and questions;
+    with a single run the interval speaks of the questions alone.
 
     Args:
         rows: of a study. hits: bool (questions,) for each row. costs: for each row.
@@ -57,28 +60,32 @@ def differences(rows: Sequence[Mapping], hits: Sequence[np.ndarray], baseline: s
     for row, right in zip(rows, hits, strict=True):
         by_name.setdefault(called(row), {})[row["seed"]] = right.astype(float)
     for name, found in by_name.items():
-        seeds = sorted(set(found) & set(by_name[baseline]))
+        seeds = sorted(set(found) & set(by_name.get(baseline, ())))
         if name == baseline or not seeds:
             continue
         mean, low, high = crossed_interval([found[seed] - by_name[baseline][seed] for seed in seeds])
         said = "better" if low > 0 else "worse" if high < 0 else "not told apart"
-        print(f"{name:<46}{100 * mean:>+6.1f} points ({100 * low:+.1f} to {100 * high:+.1f}): {said}")
+        runs = f"{len(seeds)} pair{'s' * (len(seeds) > 1)} of runs"
+        print(f"{name:<46}{100 * mean:>+6.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), {runs}: {said}")
 
 
 def against(
     rows: Sequence[Mapping],
+    hits: Sequence[np.ndarray],
     costs: Mapping[str, Sequence[float]],
+    blind: float,
     logarithmic: Sequence[str] = (),
     file: Path | None = None,
 ) -> None:
-    """Accuracy against several costs, a panel each; every run a small dot, the mean over seeds a large one.
+    """Accuracy against several costs, a panel each; every run a dot, a case's mean a marker with its 95 % interval.
 
     Args:
-        rows: of a study, with `accuracy`.
+        rows: of a study. hits: bool (questions,) for each row.
         costs: what the axis says -> the cost of each row.
+        blind: share of right answers, from 0 to 1, of a model that never looks: a dashed line.
         logarithmic: the costs with a logarithmic axis.
     """
-    figure, axes = plt.subplots(1, len(costs), figsize=(3.6 * len(costs), 3.9), layout="constrained", sharey=True,
+    figure, axes = plt.subplots(1, len(costs), figsize=(2.75 * len(costs), 3.7), layout="constrained", sharey=True,
                                 squeeze=False)  # fmt: skip
     names = [called(row) for row in rows]
     for axis, (what, values) in zip(axes[0], costs.items(), strict=True):
@@ -86,18 +93,22 @@ def against(
             own = [i for i, each in enumerate(names) if each == name]
             row = rows[own[0]]
             colour, marker = LOOK[row["connector"]]
-            filled = not (row.get("stage_one") or row.get("tune_lm"))
-            x, y = [values[i] for i in own], [100 * rows[i]["accuracy"]["all"] for i in own]
+            filled = not row.get("stage_one")
+            x, y = [values[i] for i in own], [100 * hits[i].mean() for i in own]
+            mean, low, high = (100 * share for share in crossed_interval([hits[i] for i in own]))
             axis.plot(x, y, ".", color=colour, alpha=0.5, markersize=5)
-            axis.plot(np.mean(x), np.mean(y), marker, color=colour, markersize=10, label=name, linestyle="none",
-                      markerfacecolor=colour if filled else "none", markeredgewidth=1.6)  # fmt: skip
+            axis.errorbar(np.mean(x), mean, [[mean - low], [high - mean]], fmt=marker, color=colour, label=name,
+                          markersize=8, markerfacecolor=colour if filled else "white", capsize=3)  # fmt: skip
+        axis.axhline(100 * blind, color="black", linestyle="--", linewidth=1, label="never looks")
         if what in logarithmic:
             axis.set_xscale("log")
+        else:
+            axis.set_xlim(0, 1.1 * max(values))
         axis.set_xlabel(what)
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("answers right, %")
     figure.legend(
-        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=8
+        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=9
     )
     panels.finish(figure, file)
 
@@ -109,36 +120,10 @@ def by_kind(rows: Sequence[Mapping], references: Mapping[str, Mapping[str, float
         rows: of a study. references: a name -> accuracy by kind, such as those of a model that never looks.
     """
     kinds = [kind for kind in rows[0]["accuracy"] if kind not in ("all", "vqa")]
-    names = list(dict.fromkeys(called(row) for row in rows))
-    table = [[100 * np.mean([row["accuracy"][kind] for row in rows if called(row) == name]) for kind in kinds]
-             for name in names]  # fmt: skip
-    table += [[100 * each[kind] for kind in kinds] for each in references.values()]
-    names += list(references)
-    figure, axis = plt.subplots(figsize=(1.1 * len(kinds) + 2.6, 0.42 * len(names) + 1.1), layout="constrained")
-    axis.imshow(table, cmap="YlGn", vmin=0, vmax=100, aspect="auto")
-    for i, line in enumerate(table):
-        for j, value in enumerate(line):
-            axis.text(
-                j, i, f"{value:.0f}", ha="center", va="center", fontsize=9, color="white" if value > 75 else "black"
-            )
-    axis.set_xticks(range(len(kinds)), kinds, fontsize=9)
-    axis.set_yticks(range(len(names)), names, fontsize=9)
-    axis.set_title("answers right, %", fontsize=10)
-    panels.finish(figure, file)
-
-
-def swept(points: Sequence[tuple[float, float]], what: str, file: Path | None = None) -> None:
-    """Accuracy against a number that was varied: every run a dot, the mean over seeds a line."""
-    figure, axis = plt.subplots(figsize=(5.4, 3.5), layout="constrained")
-    xs = sorted({x for x, _ in points})
-    axis.plot(xs, [100 * np.mean([y for at, y in points if at == x]) for x in xs], "o-", color=COLOURS[0])
-    axis.plot([x for x, _ in points], [100 * y for _, y in points], ".", color=COLOURS[0], alpha=0.5)
-    axis.set_xscale("log", base=2)
-    axis.set_xticks(xs, [str(x) for x in xs])
-    axis.set_xlabel(what)
-    axis.set_ylabel("answers right, %")
-    axis.grid(alpha=0.3)
-    panels.finish(figure, file)
+    names = dict.fromkeys(called(row) for row in rows)
+    means = {name: {kind: float(np.mean([row["accuracy"][kind] for row in rows if called(row) == name]))
+                    for kind in kinds} for name in names}  # fmt: skip
+    heat(means | dict(references), file)
 
 
 def learning(rows: Sequence[Mapping], file: Path | None = None) -> None:
@@ -148,9 +133,9 @@ def learning(rows: Sequence[Mapping], file: Path | None = None) -> None:
         last = max(point.get("stage", -1) for point in row["curve"])
         points = [point for point in row["curve"] if point.get("stage") == last]
         colour, _ = LOOK[row["connector"]]
-        line = "--" if row.get("stage_one") or row.get("tune_lm") else "-"
+        line = ":" if row.get("stage_one") else "-" if row.get("tune_lm") else "--"
         x, y = [point["samples"] for point in points], [100 * point["right"] for point in points]
-        axis.plot(x, y, line, color=colour, label=called(row) if row["seed"] == 0 else None, linewidth=1.2)
+        axis.plot(x, y, line, color=colour, label=called(row) if row["seed"] == 0 else None, linewidth=1.4)
     axis.set_xlabel("pictures seen, each with several questions")
     axis.set_ylabel("tokens of answers right, %")
     axis.legend(frameon=False, fontsize=8)
@@ -158,8 +143,8 @@ def learning(rows: Sequence[Mapping], file: Path | None = None) -> None:
     panels.finish(figure, file)
 
 
-def looks(image: np.ndarray, attention: np.ndarray, columns: int = 8, file: Path | None = None) -> None:
-    """Where each query looks: its attention over the patches, brighter where there is more.
+def looks(image: np.ndarray, attention: np.ndarray, columns: int = 9, file: Path | None = None) -> None:
+    """Where each query looks: its attention over the patches, each on a scale of its own, brighter where there is more.
 
     Args:
         image: uint8 (H, W, 3). attention: (Q, side, side), a query's shares of the patches.
@@ -174,6 +159,8 @@ def looks(image: np.ndarray, attention: np.ndarray, columns: int = 8, file: Path
         axis.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, 1, 1, 0))
         axis.imshow(share, cmap="inferno", alpha=0.65, extent=(0, 1, 1, 0), interpolation="bilinear", vmin=0)
         axis.set_title(f"query {number}", fontsize=8)
+    for axis in axes.flat[count + 1 :]:
+        axis.axis("off")
     panels.finish(figure, file)
 
 

@@ -21,10 +21,11 @@ class Live:
         images: how many the run will see, for the axis.
         keys: the step's numbers to be drawn, a panel each, with what the axis says.
         title: names the run; `begin` starts another one in the same panels.
+        smooth: how many numbers a point of the line is the mean of.
     """
 
-    def __init__(self, images: int, keys: dict[str, str], title: str):
-        self.images, self.keys = images, keys
+    def __init__(self, images: int, keys: dict[str, str], title: str, smooth: int = SMOOTH):
+        self.images, self.keys, self.smooth = images, keys, smooth
         self.runs: dict[str, list[dict]] = {}
         self.handle = None
         self.begin(title)
@@ -66,7 +67,8 @@ class Live:
                 images, values = [step["images"] for step in steps], [step[key] for step in steps]
                 axis.plot(images, values, color=colour, alpha=0.25, linewidth=0.8)
                 means = [
-                    sum(values[max(0, end - SMOOTH) : end]) / min(SMOOTH, end) for end in range(1, len(values) + 1)
+                    sum(values[max(0, end - self.smooth) : end]) / min(self.smooth, end)
+                    for end in range(1, len(values) + 1)
                 ]
                 axis.plot(images, means, color=colour, label=title)
             axis.set(xlim=(0, self.images), xlabel="images seen", ylabel=what)
