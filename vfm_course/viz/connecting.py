@@ -103,7 +103,7 @@ def against(
         if what in logarithmic:
             axis.set_xscale("log")
         else:
-            axis.set_xlim(0, 1.1 * max(values))
+            axis.set_xlim(-0.07 * max(values), 1.1 * max(values))
         axis.set_xlabel(what)
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("answers right, %")
