@@ -159,7 +159,8 @@ weights between them. {TAUGHT[name].capitalize()}: {record["trained"]:,} weights
 It knows drawn pictures of sixteen things and 139 words, and nothing else; on photographs its answers mean nothing.
 
 One run, one seed ({record["seed"]}), {record["plan"]["samples"]:,} pictures with their text in {record["minutes"]}
-minutes on one CPU core beside other work. Again: `python -m vfm_course.vlm.pocket {name} --samples {record["plan"]["samples"]}`.
+minutes on one CPU core beside other work. Again:
+`python -m vfm_course.vlm.pocket {name} --samples {record["plan"]["samples"]}`.
 
 Loaded from here and asked through its processor and `generate` (the 400 questions that are frozen in data/vqa):
 {ours["all"]:.3f} right (95 % over the questions: {ours["low"]:.3f} to {ours["high"]:.3f}), {ours["pairs"]:.3f} of the
