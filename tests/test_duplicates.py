@@ -173,6 +173,13 @@ def test_from_some_size_on_an_index_is_used(clumps, monkeypatch):
     assert near_duplicates(clumps[0][:301], 0.9) == [] and used == ["ivf"]
 
 
+def test_copies_hang_together_whatever_an_index_finds():
+    few = unit(np.random.default_rng(4).normal(size=(3, 8)))
+    one, other, cosines = duplicates._copies(few[[0, 1, 0, 2, 1, 0]])
+    assert list(zip(one.tolist(), other.tolist(), strict=True)) == [(0, 2), (1, 4), (0, 5)]
+    assert cosines.tolist() == [1, 1, 1] and len(duplicates._copies(few)[0]) == 0
+
+
 @pytest.mark.parametrize("kind", ["exact", "ivf", "hnsw"])
 def test_all_copies_few_rows_and_a_threshold_of_one(kind, tmp_path):
     rng = np.random.default_rng(3)

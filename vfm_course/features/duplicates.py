@@ -192,6 +192,7 @@ def _index_edges(vectors: np.ndarray, limit: float, kind: str) -> Iterator[tuple
     """Like `_exact_edges`, of each row's NEAR most similar rows."""
     from vfm_course.features.index import BLOCK, build_index
 
+    yield _copies(vectors)  # more of them than NEAR only find each other by luck
     index = build_index(vectors, kind)
     for start in range(0, len(vectors), BLOCK):
         found, cosines = index.search(vectors[start : start + BLOCK], NEAR)
@@ -199,6 +200,15 @@ def _index_edges(vectors: np.ndarray, limit: float, kind: str) -> Iterator[tuple
         rows, columns = np.nonzero((cosines >= limit) & (found != own))
         here, there = rows + start, found[rows, columns]
         yield np.minimum(here, there), np.maximum(here, there), cosines[rows, columns]
+
+
+def _copies(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each row that is equal to an earlier one to the last bit, with the first of these."""
+    first: dict[int, int] = {}
+    pairs = [(first.setdefault(hash(row.tobytes()), number), number) for number, row in enumerate(vectors)]
+    one, other = np.array([pair for pair in pairs if pair[0] != pair[1]], dtype=np.int64).reshape(-1, 2).T
+    same = np.array([np.array_equal(vectors[i], vectors[j]) for i, j in zip(one, other, strict=True)], dtype=bool)
+    return one[same], other[same], np.ones(int(same.sum()), np.float32)
 
 
 def _strongest(
