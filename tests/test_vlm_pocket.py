@@ -76,6 +76,8 @@ def test_a_model_is_trained_saved_asked_and_told_of(name, folders, tower, monkey
     assert type(loaded.model).__name__ == CLASSES[name]
     assert not list(folder.glob("*.bin")) and (folder / "model.safetensors").stat().st_mode & 0o777 == 0o644
 
+    assert "_name_or_path" not in (folder / "config.json").read_text()  # would name a folder of this machine
+
     record = json.loads((folder / "record.json").read_text())
     assert (record["model"], record["seed"], record["plan"]["samples"]) == (name, 3, 128)
     assert record["trained"] == record["connector"] + record["language_model"] and record["connector"] > 0

@@ -1,5 +1,6 @@
 """What all published classes need: parts looked at, weights under other names, a folder that holds all of it."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -96,5 +97,18 @@ def save(model: nn.Module, processor: Any, folder: str | os.PathLike, half: bool
     if half:
         model.half()
     model.save_pretrained(folder)
+    _forget_origins(folder / "config.json")
     os.chmod(folder / WEIGHTS, 0o644)  # safetensors lets nobody else read it
     processor.save_pretrained(folder)
+
+
+def _forget_origins(config: Path) -> None:
+    """Takes out of the parts' configurations where on this machine they were loaded from."""
+
+    def forgetful(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: forgetful(each) for key, each in value.items() if key != "_name_or_path"}
+        return value
+
+    known = forgetful(json.loads(config.read_text(encoding="utf-8")))
+    config.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
