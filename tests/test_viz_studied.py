@@ -120,7 +120,7 @@ def test_a_live_figure_is_shown_once_and_then_renewed(monkeypatch):
     for images in (100, 200):
         curves.watch(images, {"images": images, "loss": 1.0, "deviation": 0.5})
     curves.begin("two")
-    curves.watch(100, {"images": 100, "loss": 3.0, "deviation": 0.1})
+    curves.watch(100, {"loss": 3.0, "deviation": 0.1})
     curves.close()
     assert shown == ["new", "renewed", "renewed", "renewed"]
     loss, deviation = curves.figure().axes

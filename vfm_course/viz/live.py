@@ -36,7 +36,7 @@ class Live:
 
     def watch(self, images: int, numbers: dict) -> None:
         """Takes one step's numbers and draws when it is time."""
-        self.runs[self.title].append(numbers)
+        self.runs[self.title].append(numbers | {"images": images})
         if time.perf_counter() - self.drawn > EVERY:
             self.show()
 

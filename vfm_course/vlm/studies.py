@@ -156,7 +156,8 @@ Written by `python -m vfm_course.vlm.studies`, which runs all of it again. Pocke
 pocket `language`, and a connector between them, {samples:,} pictures with their text a run: half of them to tell what
 is where, half of them questions; with BLIP-2's first stage, half of the first half goes to that. One core each. Asked
 {questions:,} balanced questions about scenes that no run has seen; shares of right answers, `vqa` is the official
-accuracy. A cell is the mean over seeds (of weights and batches), in brackets the least and the largest of them.
+accuracy. A cell is the mean over seeds (of weights and batches), in brackets the least and the largest of them; where
+there are no brackets there was a single run, and what luck did to it is not known.
 `trained` counts weights, the language model's among them where it is tuned.
 """
 

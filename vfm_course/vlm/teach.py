@@ -65,8 +65,8 @@ class School:
 class Plan:
     """How a connector is trained: `samples` pictures with their text in all, whatever the stages.
 
-    `tune_lm`: from the start. LLaVA does so from its second stage on; at this size a frozen language model learns so
-    little in the first one that the pictures are better spent like this. `stage_one`: BLIP-2's, only for the Q-Former.
+    `tune_lm`: from the start, where LLaVA does so from its second stage on; data/connectors says what comes of both.
+    `stage_one`: BLIP-2's, only for the Q-Former.
     """
 
     connector: str
