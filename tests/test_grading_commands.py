@@ -7,9 +7,9 @@ import sys
 import zipfile
 from pathlib import Path
 
+import hostile
 import pytest
 
-import hostile
 from vfm_course.grading import isolation
 from vfm_course.grading.autograder import grade_folder
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import hostile
 import pytest
-from vfm_course.grading.limits import Limits
-from vfm_course.grading.submissions import find_submissions
 
 from vfm_course.grading import isolation
 from vfm_course.grading.assignment import Assignment
@@ -15,7 +13,9 @@ from vfm_course.grading.batch import grade_all
 from vfm_course.grading.forked import Zygote
 from vfm_course.grading.grade import Rules, grade
 from vfm_course.grading.hidden import hidden_paths
+from vfm_course.grading.limits import Limits
 from vfm_course.grading.outputs import write_all
+from vfm_course.grading.submissions import find_submissions
 
 pytestmark = pytest.mark.skipif(not isolation.probe().complete, reason="this machine cannot shut code in")
 LIMITS = Limits(wall=30, cpu=30, memory_mb=1024)

@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
 from vfm_course.grading import isolation, landlock, limits, namespaces, seccomp
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -195,7 +196,8 @@ def test_no_system_call_starts_one_either(attack):
 import platform
 for number in {numbers}[platform.machine()]:
     library = ctypes.CDLL(None, use_errno=True)
-    result = library.syscall(number, ctypes.c_long(signal.SIGCHLD if number in (56, 220) else 0), None, None, None, None)
+    first = ctypes.c_long(signal.SIGCHLD if number in (56, 220) else 0)
+    result = library.syscall(number, first, None, None, None, None)
     if result == 0: os._exit(0)
     print(result, ctypes.get_errno())
 """
@@ -261,7 +263,8 @@ def test_no_large_file(attack):
 
 def test_limits_cannot_be_raised_again(attack):
     code = """
-for name in ("RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_CORE", "RLIMIT_AS")[: 5 if sys.platform == "linux" else 4]:
+names = ["RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_CORE"]
+for name in names + ["RLIMIT_AS"] * (sys.platform == "linux"):
     soft, hard = resource.getrlimit(getattr(resource, name))
     tried(lambda: resource.setrlimit(getattr(resource, name), (soft + 1, hard + 1)))
 """
@@ -320,7 +323,8 @@ tried(lambda: torch.ones(1 << 33))
 
 @linux
 def test_a_process_with_threads_is_not_shut_in_halfway(attack):
-    before = "threading.Thread(target=time.sleep, args=(1,)).start()\ntried(lambda: enter(Path('/'), Limits(), []))\nos._exit(0)"
+    thread = "threading.Thread(target=time.sleep, args=(1,)).start()"
+    before = f"{thread}\ntried(lambda: enter(Path('/'), Limits(), []))\nos._exit(0)"
     assert attack("", before=before) == ["RuntimeError"]
 
 

@@ -35,9 +35,7 @@ def check(
         raise UserError(str(error)) from error
     chapters = sorted({each.partition(".")[0].zfill(2) for each in found} & set(registry.chapters()))
     if not ids and not chapters:
-        raise UserError(
-            f"{notebook.name} holds no exercise of the course: no cell says @exercise(…)."
-        )
+        raise UserError(f"{notebook.name} holds no exercise of the course: no cell says @exercise(…).")
     wanted = of_notebook("", ids) if ids else of_notebook(chapters[0])
     submission = Submission(student="you", path=notebook, submitted=None, notes=(), late=False, problem="")
     with Zygote() as zygote:

@@ -129,9 +129,7 @@ def deadline_of(text: str) -> datetime:
     try:
         return _zoned(datetime.fromisoformat(text))
     except ValueError as error:
-        raise UserError(
-            f"A deadline is a date with a time such as 2026-12-01T23:59:00+01:00, not {text!r}."
-        ) from error
+        raise UserError(f"A deadline is a date with a time such as 2026-12-01T23:59:00+01:00, not {text!r}.") from error
 
 
 def _zoned(moment: datetime) -> datetime:

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from vfm_course.grading.submissions import Submission
-
 import vfm_course
 from vfm_course.grading.forked import Zygote
 from vfm_course.grading.grade import Graded, Rules, grade
+from vfm_course.grading.submissions import Submission
 from vfm_course.whole_file import whole_text
 
 KEPT = "kept"  # folder of finished results within the output folder

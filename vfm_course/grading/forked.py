@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from vfm_course.grading.limits import Limits
-
 from vfm_course.errors import UserError
+from vfm_course.grading.limits import Limits
 
 _START_SECONDS = 120  # torch's first import on a slow disk
 

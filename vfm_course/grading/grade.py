@@ -9,17 +9,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from vfm_course.grading.limits import Limits
-from vfm_course.grading.notebook import Notebook, Unreadable, read_notebook
-from vfm_course.grading.selection import select
-from vfm_course.grading.submissions import Submission
-
 from vfm_course.exercises.failures import WorkerGone
 from vfm_course.exercises.record import Choice, Entry, Exercise
 from vfm_course.exercises.remote import Worker
 from vfm_course.exercises.verdict import RIGHT, UNATTEMPTED, WRONG, judge
 from vfm_course.grading.assignment import Assignment
 from vfm_course.grading.forked import Zygote
+from vfm_course.grading.limits import Limits
+from vfm_course.grading.notebook import Notebook, Unreadable, read_notebook
+from vfm_course.grading.selection import select
+from vfm_course.grading.submissions import Submission
 
 MISSING, WRITTEN, OUT_OF_TIME = "missing", "to be marked", "out of time"
 

@@ -1,4 +1,4 @@
-"""What a submission may use of the machine: time, memory, threads, disk. The kernel enforces it, on any POSIX system."""
+"""What a submission may use of the machine: time, memory, threads, disk. The kernel enforces it on any POSIX system."""
 
 from __future__ import annotations
 

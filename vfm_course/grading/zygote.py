@@ -19,10 +19,9 @@ import socket
 import sys
 from pathlib import Path
 
+from vfm_course.exercises.worker import Server, load_torch, refuse_answers
 from vfm_course.grading.isolation import enter
 from vfm_course.grading.limits import Limits
-
-from vfm_course.exercises.worker import Server, load_torch, refuse_answers
 
 REQUEST = 2**16  # bytes of a request at most
 
