@@ -32,7 +32,7 @@ def test_a_zip_of_a_class_is_graded(tmp_path):
     done = course("grade", tmp_path / "class.zip", "--out", tmp_path / "out", "--only", ONLY)
     assert done.returncode == 0, done.stderr
     rows = {row["student"]: row for row in csv.DictReader((tmp_path / "out" / "grades.csv").open(encoding="utf-8"))}
-    assert rows["anna"]["total"] == "5" and rows["ben"]["total"] == "3"
+    assert rows["anna"]["total"] == "4" and rows["ben"]["total"] == "2"
     assert "Graded 2 submissions" in done.stdout and "network" in done.stdout.lower()
     assert (tmp_path / "out" / "class.html").is_file()
     again = course("grade", tmp_path / "class.zip", "--out", tmp_path / "out", "--only", ONLY)
@@ -67,9 +67,8 @@ def test_a_learner_gets_the_same_verdict(tmp_path):
     path = hostile.write(tmp_path / "mine.ipynb", hostile.body("return image.float().permute(2, 0, 1)"))
     done = course("check", path, "--only", ONLY)
     assert done.returncode == 0, done.stderr
-    assert (
-        "✓ 6.1" in done.stdout and "· 6.2" in done.stdout and "3 of 5 points" in done.stdout and "Hint:" in done.stdout
-    )
+    for said in ("✓ 6.1", "· 6.2", "2 of 4 points", "Hint:"):
+        assert said in done.stdout
 
 
 def test_a_notebook_of_something_else_is_said_to_be_so(tmp_path):
@@ -84,7 +83,7 @@ def test_the_autograder_gives_the_same_points(tmp_path):
     (tmp_path / "lab.toml").write_text(
         "[points]\n" + "".join(f'"{key}" = {worth}\n' for key, worth in hostile.POINTS.items())
     )
-    assert grade_folder(tmp_path / "submission", tmp_path / "lab.toml").points == 3
+    assert grade_folder(tmp_path / "submission", tmp_path / "lab.toml").points == 2
     results = tmp_path / "results.json"
     words = [
         sys.executable,
@@ -95,7 +94,7 @@ def test_the_autograder_gives_the_same_points(tmp_path):
         tmp_path / "lab.toml",
     ]
     assert subprocess.run(list(map(str, words)), timeout=180).returncode == 0
-    assert json.loads(results.read_text())["score"] == 3
+    assert json.loads(results.read_text())["score"] == 2
     (tmp_path / "submission" / "a.ipynb").unlink()
     subprocess.run(list(map(str, words)), timeout=180)
     assert json.loads(results.read_text())["score"] == 0

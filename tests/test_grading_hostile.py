@@ -11,13 +11,15 @@ from vfm_course.grading import isolation
 from vfm_course.grading.assignment import Assignment
 from vfm_course.grading.batch import grade_all
 from vfm_course.grading.forked import Zygote
-from vfm_course.grading.grade import Rules, grade
+from vfm_course.grading.grade import grade
 from vfm_course.grading.hidden import hidden_paths
 from vfm_course.grading.limits import Limits
 from vfm_course.grading.outputs import write_all
+from vfm_course.grading.result import Rules
 from vfm_course.grading.submissions import find_submissions
 
 pytestmark = pytest.mark.skipif(not isolation.probe().complete, reason="this machine cannot shut code in")
+ALL = sum(hostile.POINTS.values())
 LIMITS = Limits(wall=30, cpu=30, memory_mb=1024)
 
 
@@ -51,7 +53,7 @@ def test_an_attack_earns_nothing_and_spoils_nothing(name, tmp_path, zygote):
 def test_what_is_only_strange_keeps_its_points(name, tmp_path, zygote):
     one = graded(tmp_path, zygote, hostile.HARMLESS[name])
     assert [result.status for result in one.results] == ["right"] * 3, one
-    assert one.points == 5
+    assert one.points == ALL
 
 
 def test_reaching_for_the_answers_is_reported_and_costs_everything(tmp_path, zygote):
@@ -73,8 +75,8 @@ def test_a_class_with_all_of_them(tmp_path):
     both = [grade_all(order, ours, tmp_path / "two", jobs=2), grade_all(found, ours, tmp_path / "one", jobs=3)]
     points = [{one.student: one.points for one in each} for each in both]
     assert points[0] == points[1]
-    assert all(points[0][name] == 5 for name in honest) and points[0]["broken"] == 0
-    assert all(points[0][name] <= 3 for name in everyone)
+    assert all(points[0][name] == ALL for name in honest) and points[0]["broken"] == 0
+    assert all(points[0][name] <= ALL - hostile.POINTS["6.2"] for name in everyone)
     write_all(both[1], ours.assignment, ["tested"], tmp_path / "one", {})
     rows = list(csv.DictReader((tmp_path / "one" / "grades.csv").open(encoding="utf-8")))
     assert len(rows) == len(found) and {row["student"]: float(row["total"]) for row in rows} == points[0]
@@ -93,14 +95,14 @@ def test_a_stopped_run_goes_on(tmp_path):
         grade_all(found, ours, tmp_path / "out", 1, stop_after_one)
     first = grade_all(found, ours, tmp_path / "out", 1, lambda graded, kept: seen.append(kept))
     assert any(seen) and len(seen) == 3
-    assert [one.points for one in first] == [5, 5, 5]
+    assert [one.points for one in first] == [ALL] * 3
     seen.clear()
     grade_all(found, ours, tmp_path / "out", 1, lambda graded, kept: seen.append(kept))
     assert seen == [True] * 3
     hostile.write(tmp_path / "in" / "ben.ipynb", hostile.ATTACKS["os._exit"])  # handed in again
     again = find_submissions(tmp_path / "in", tmp_path / "unpacked")
     points = {one.student: one.points for one in grade_all(again, ours, tmp_path / "out", 1)}
-    assert points == {"anna": 5, "ben": 3, "carl": 5}
+    assert points == {"anna": ALL, "ben": ALL - hostile.POINTS["6.2"], "carl": ALL}
 
 
 def test_kept_results_that_are_broken_are_made_again(tmp_path):
@@ -109,4 +111,4 @@ def test_kept_results_that_are_broken_are_made_again(tmp_path):
     grade_all(found, rules(), tmp_path / "out")
     (kept,) = (tmp_path / "out" / "kept").iterdir()
     kept.write_text(json.dumps({"fingerprint": "x"})[:-3])
-    assert grade_all(found, rules(), tmp_path / "out")[0].points == 5
+    assert grade_all(found, rules(), tmp_path / "out")[0].points == ALL

@@ -12,8 +12,8 @@ from vfm_course.grading import assignment as assignments
 from vfm_course.grading.batch import file_name
 from vfm_course.grading.class_report import common_mistakes, plot, report, shares
 from vfm_course.grading.feedback import feedback
-from vfm_course.grading.grade import Graded, Result
 from vfm_course.grading.outputs import write_all
+from vfm_course.grading.result import Graded, Result
 from vfm_course.grading.tables import gradescope, safe_cell
 from vfm_course.grading.written_sheet import read_sheet, write_sheet
 

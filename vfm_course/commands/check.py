@@ -19,11 +19,13 @@ def check(
     """
     from vfm_course.errors import UserError
     from vfm_course.exercises import registry
+    from vfm_course.exercises.verdict import RIGHT
     from vfm_course.grading.assignment import of_notebook
     from vfm_course.grading.forked import Zygote
-    from vfm_course.grading.grade import RIGHT, Rules, grade
+    from vfm_course.grading.grade import grade
     from vfm_course.grading.limits import Limits
     from vfm_course.grading.notebook import Unreadable, read_notebook
+    from vfm_course.grading.result import Rules
     from vfm_course.grading.selection import mentioned
     from vfm_course.grading.submissions import Submission
     from vfm_course.grading.tables import number, said

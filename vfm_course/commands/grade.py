@@ -32,6 +32,8 @@ def grade(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for a submission.")] = 60.0,
     memory: Annotated[int, typer.Option(min=64, help="MB that a learner's code may take.")] = 2048,
     marks: Annotated[Path | None, typer.Option(help="The sheet of written answers, with points filled in.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Run whole notebooks, training cells too, in place of the cells "
+                                                      "that an exercise needs.")] = False,
     trust: Annotated[bool, typer.Option("--trust", help="Grade even where this machine cannot shut code in.")] = False,
 ) -> None:  # fmt: skip
     """Grade notebooks without trusting them. A run that was stopped continues when the command is given again.
@@ -41,10 +43,10 @@ def grade(
     from vfm_course.errors import UserError
     from vfm_course.grading import isolation
     from vfm_course.grading.batch import grade_all
-    from vfm_course.grading.grade import Rules
     from vfm_course.grading.hidden import hidden_paths
     from vfm_course.grading.limits import Limits
     from vfm_course.grading.outputs import write_all
+    from vfm_course.grading.result import Rules
     from vfm_course.grading.submissions import find_submissions
     from vfm_course.grading.written_sheet import read_sheet
 
@@ -54,7 +56,7 @@ def grade(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{str(out)!r} cannot be a folder for the grades: {error.strerror}.") from error
-    held = isolation.probe()
+    held = isolation.probe(kernel=full)
     for sentence in held.sentences():
         typer.echo(sentence)
     if not held.complete and not trust:
@@ -62,7 +64,9 @@ def grade(
     with tempfile.TemporaryDirectory(prefix="vfm-submissions-") as unpacked:
         found = find_submissions(submissions, Path(unpacked))
         hidden = hidden_paths([submissions, Path(unpacked), out])
-        rules = Rules(wanted, Limits(wall=timeout, cpu=int(timeout) + 1, memory_mb=memory), seed, hidden=hidden)
+        rules = Rules(
+            wanted, Limits(wall=timeout, cpu=int(timeout) + 1, memory_mb=memory), seed, hidden=hidden, full=full
+        )
         with _progress(len(found)) as show:
             graded = grade_all(found, rules, out, jobs or os.cpu_count() or 1, show)
     for line in write_all(graded, wanted, held.sentences(), out, given):

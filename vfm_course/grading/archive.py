@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -71,8 +72,8 @@ class Unpacked:
 def unpack(archive: Path, to: Path, limits: Limits = STUDENT, wanted: Callable[[str], bool] = bool) -> Unpacked:
     """Unpacks the files that `wanted` takes by name into the empty folder `to`; their times are kept.
 
-    Sizes are counted while unpacking: what the archive says of itself may be a lie. Folders are made even where they
-    are empty, because an empty folder may be a student's.
+    Sizes are counted while unpacking: what the archive says of itself may be a lie. Of the other files, empty ones of
+    the same name are made, and of empty folders too: they show that a student handed in something else, or nothing.
 
     Raises:
         UnusableArchive: it is no zip, or its table of contents is broken or too long.
@@ -113,7 +114,7 @@ class _Unpacking:
         self.left_out: list[LeftOut] = []
         self.renamed: dict[Path, str] = {}
         self.left = limits.total_mb * 1e6
-        self.taken: set[str] = set()  # in small letters: some file systems know no others
+        self.taken: dict[str, int] = {}  # name -> number in use, in small letters: some file systems know no others
 
     def run(self) -> Unpacked:
         entries = self.box.infolist()
@@ -130,6 +131,9 @@ class _Unpacking:
                 self._make(self.to / place)
             elif self.wanted(place.name):
                 self._take(entry, name, place)
+            elif place.parts and self._make((self.to / place).parent):
+                with contextlib.suppress(OSError):
+                    self._free(self.to / place).touch()
         return Unpacked(tuple(self.files), tuple(self.left_out), self.renamed)
 
     def _make(self, folder: Path) -> bool:
@@ -156,11 +160,14 @@ class _Unpacking:
             self.renamed[path] = f"{name[-80:]!r} in the zip was unpacked as {path.name!r}, which any system takes."
 
     def _free(self, path: Path) -> Path:
-        """`path`, or with a number where the archive has that name twice."""
-        free, number = path, 2
-        while str(free).lower() in self.taken:
-            free, number = path.with_name(f"{path.stem} ({number}){path.suffix}"), number + 1
-        self.taken.add(str(free).lower())
+        """`path`, or with a number where the archive has that name twice, for a file or a folder."""
+        key = str(path).lower()
+        free, number = path, self.taken.get(key, 1)
+        while str(free).lower() in self.taken or os.path.lexists(free):
+            number += 1
+            free = path.with_name(f"{path.stem} ({number}){path.suffix}")
+        self.taken[str(free).lower()] = 1
+        self.taken[key] = number
         return free
 
     def _write(self, entry: zipfile.ZipInfo, path: Path) -> str:
@@ -176,7 +183,8 @@ class _Unpacking:
                         raise _TooLarge(f"unpacked the zip has more than {self.limits.total_mb:g} MB")
                     sink.write(chunk)
         except (*_BROKEN, _TooLarge) as error:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # its name may be too long to be removed, as it was to be made
+                path.unlink()
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise UserError("The disk is full: make room for the unpacked submissions, and grade again.") from None
             return str(error) if isinstance(error, _TooLarge) else "it is broken"

@@ -15,9 +15,10 @@ from pathlib import Path
 from vfm_course.errors import UserError
 from vfm_course.grading.assignment import read_assignment
 from vfm_course.grading.forked import Zygote
-from vfm_course.grading.grade import Graded, Rules, grade
+from vfm_course.grading.grade import grade
 from vfm_course.grading.hidden import hidden_paths
 from vfm_course.grading.limits import Limits
+from vfm_course.grading.result import Graded, Rules
 from vfm_course.grading.submissions import Submission, find_submissions
 from vfm_course.grading.tables import write_gradescope
 from vfm_course.whole_file import whole_text

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import vfm_course
 from vfm_course.grading.forked import Zygote
-from vfm_course.grading.grade import Graded, Rules, grade
+from vfm_course.grading.grade import grade
+from vfm_course.grading.result import Graded, Rules
 from vfm_course.grading.submissions import Submission
 from vfm_course.whole_file import whole_text
 
@@ -89,6 +90,7 @@ def fingerprint(one: Submission, rules: Rules) -> str:
         "limits": asdict(rules.limits),
         "seconds": rules.check_seconds,
         "seed": rules.seed,
+        "full": rules.full,
     }
     return hashlib.sha256(content.digest() + json.dumps(ours, sort_keys=True).encode()).hexdigest()
 

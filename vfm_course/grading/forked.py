@@ -54,14 +54,18 @@ class Zygote:
             process.wait()
         process.stderr.close()
 
-    def fork(self, scratch: Path, limits: Limits, hidden: Sequence[Path]) -> ForkedProcess:
+    def fork(self, scratch: Path, limits: Limits, hidden: Sequence[Path], kernel: Path | None = None) -> ForkedProcess:
         """A process that is shut in, in `scratch`, and speaks the worker's protocol.
+
+        Args:
+            kernel: a connection file within `scratch`, for a process that is a Jupyter kernel as well.
 
         Raises:
             UserError: the zygote has ended.
         """
         ours, theirs = socket.socketpair()
-        wanted = {"scratch": str(scratch), "limits": asdict(limits), "hidden": [str(path) for path in hidden]}
+        wanted = {"scratch": str(scratch), "limits": asdict(limits), "hidden": [str(path) for path in hidden],
+                  "kernel": str(kernel) if kernel else ""}  # fmt: skip
         with theirs, self._lock:
             socket.send_fds(self._control, [json.dumps({"fork": wanted}).encode()], [theirs.fileno()])
             return ForkedProcess(self, self._reply()["pid"], ours)
@@ -98,6 +102,13 @@ class ForkedProcess:
     def poll(self) -> int | None:
         """None while it runs, as far as is known: only `wait` asks."""
         return self._code
+
+    def has_ended(self) -> bool:
+        """Whether it has, seen from outside: nobody has waited for it yet, so that it is a zombie then."""
+        try:
+            return Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            return sys.platform == "linux"
 
     def kill(self) -> None:
         """Ends it with all its threads. Nobody has waited for it yet, so that its number is still its own."""

@@ -71,7 +71,13 @@ class Held:
         return [says[0] if holds else f"NOT held: {says[1]}" for holds, says in told]
 
 
-def enter(scratch: Path, limits: Limits, hidden: Sequence[Path], readable: Sequence[Path] | None = None) -> Held:
+def enter(
+    scratch: Path,
+    limits: Limits,
+    hidden: Sequence[Path],
+    readable: Sequence[Path] | None = None,
+    kernel: bool = False,
+) -> Held:
     """Shuts the calling process in, for good, with all that the system offers.
 
     It is left without the grader's environment, its working directory is `scratch`, and open files stay open.
@@ -82,6 +88,7 @@ def enter(scratch: Path, limits: Limits, hidden: Sequence[Path], readable: Seque
         hidden: files and folders that it must not read although they lie below something that it may read. Names in
             such folders may still be listed. What is neither `readable` nor `scratch` needs no mention.
         readable: in place of `landlock.needed()`.
+        kernel: it may be called, through sockets in `scratch`, as a Jupyter kernel is; it may still call nobody.
 
     Returns:
         What is enforced. A means that this system does not have raises nothing.
@@ -102,7 +109,7 @@ def enter(scratch: Path, limits: Limits, hidden: Sequence[Path], readable: Seque
     restricted = gain_nothing_more()
     files = landlock.restrict(scratch, readable, hidden) > 0 if restricted else False
     drop_capabilities()
-    calls = seccomp.install() if restricted else False
+    calls = seccomp.install(callable_=kernel) if restricted else False
     return Held(network=calls, writes=files and calls, reads=files, processes=calls, memory=memory_is_limited(),
                 cpu=cpu_is_limited(), environment=True)  # fmt: skip
 
@@ -123,22 +130,23 @@ def _scrub_environment(scratch: Path) -> None:
     tempfile.tempdir = None  # it remembers the former TMPDIR
 
 
-def probe(hidden: Sequence[Path] = ()) -> Held:
+def probe(hidden: Sequence[Path] = (), kernel: bool = False) -> Held:
     """Shuts a process in, in a folder of its own, and lets it try what a submission must not do. Takes 3 seconds.
 
     Args:
         hidden: more files that must not be readable, besides the course's checks and answers and those made for this.
+        kernel: shut in as for a Jupyter kernel.
 
     Returns:
         What was tried and stopped; what could not be tried counts as not held.
     """
-    stopped = _outcomes(hidden)
+    stopped = _outcomes(hidden, kernel=kernel)
     groups = {field.name: [kept for name, kept in stopped.items() if name.startswith(field.name)]
               for field in fields(Held)}  # fmt: skip
     return Held(**{name: bool(each) and all(each) for name, each in groups.items()})
 
 
-def _outcomes(hidden: Sequence[Path] = (), shut_in: bool = True) -> dict[str, bool]:
+def _outcomes(hidden: Sequence[Path] = (), shut_in: bool = True, kernel: bool = False) -> dict[str, bool]:
     """What was tried ("reads: a hidden file") -> whether it was stopped. Nothing for what was never reached."""
     if os.name != "posix":
         return {}
@@ -158,6 +166,7 @@ def _outcomes(hidden: Sequence[Path] = (), shut_in: bool = True) -> dict[str, bo
             "addresses": _listen(folder, open_sockets),
             "parent": os.getpid(),
             "shut_in": shut_in,
+            "kernel": kernel,
         }
         return _let_attack(task)
 
@@ -202,7 +211,7 @@ def _attack() -> None:
     """The attacker's process. Prints [what, stopped?] in JSON, one a line."""
     task = json.loads(sys.stdin.readline())
     if task["shut_in"]:
-        enter(Path(task["scratch"]), _PROBE_LIMITS, [Path(path) for path in task["hidden"]])
+        enter(Path(task["scratch"]), _PROBE_LIMITS, [Path(path) for path in task["hidden"]], kernel=task["kernel"])
     for what, attempt in _attempts(task).items():
         print(json.dumps([what, _is_stopped(attempt)]), flush=True)
     print(json.dumps(["cpu", None]), flush=True)

@@ -19,10 +19,11 @@ from vfm_course.grading.namespaces import libc
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # system calls, the same on x86_64 and aarch64
 _ASK_VERSION, _PATH_BENEATH = 1, 1
 _EXECUTE, _WRITE, _READ, _LIST, _TRUNCATE, _DEVICE_CONTROL = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
-_REMOVE, _MAKE_FOLDER, _MAKE_FILE, _MAKE_PIPE, _MAKE_LINK, _MOVE = 3 << 4, 1 << 7, 1 << 8, 1 << 10, 1 << 12, 1 << 13
+_REMOVE, _MAKE_FOLDER, _MAKE_FILE, _MAKE_SOCKET, _MAKE_PIPE = 3 << 4, 1 << 7, 1 << 8, 1 << 9, 1 << 10
+_MAKE_LINK, _MOVE = 1 << 12, 1 << 13
 _OF_A_FILE = _EXECUTE | _WRITE | _READ | _TRUNCATE | _DEVICE_CONTROL
 _LOOK = _READ | _LIST
-_OWN = _LOOK | _WRITE | _TRUNCATE | _REMOVE | _MAKE_FOLDER | _MAKE_FILE | _MAKE_PIPE | _MAKE_LINK | _MOVE
+_OWN = _LOOK | _WRITE | _TRUNCATE | _REMOVE | _MAKE_FOLDER | _MAKE_FILE | _MAKE_SOCKET | _MAKE_PIPE | _MAKE_LINK | _MOVE
 _TCP = 3  # bind and connect, from version 4
 _SCOPES = 3  # abstract sockets and signals, from version 6
 

@@ -29,11 +29,12 @@ _MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun")  # what follows them is Python, run in the notebook
-_MAGIC = re.compile(r"\s*(?:[\w, ]+=\s*)?[%!]|\s*\?|.*[\w)\]]\?{1,2}\s*$")
+_MAGIC = re.compile(r"\s*(?:\w[\w, ]*=\s*)?[%!]|\s*\?|.*[\w)\]]\?{1,2}\s*$")
 _COMPREHENSIONS = ("listcomp", "setcomp", "dictcomp", "genexpr")  # functions to Python, but they run at once
 _CHANGING_METHODS = ("append", "extend", "insert", "add", "update", "setdefault")
 _MOST_TEXT = 100_000  # characters of a text that is put together while reading
-_MOST_MAGICS = 50  # found one by one, parsing each time; a cell with more loses them all at once
+_MOST_MAGICS = 50  # found one by one, parsing each time; a cell with more loses them all at once, and so does
+_MOST_PARSED = 500_000  # a cell of which, with all the times together, more characters would be parsed
 
 
 class Unreadable(Exception):
@@ -171,7 +172,7 @@ def parsed(source: str) -> tuple[str, ast.Module]:
         magic, _, rest = source.lstrip().partition("\n")
         above = source[: len(source) - len(source.lstrip())].count("\n")
         source = "\n" * (above + 1) + rest if magic.split()[0] in _PYTHON_MAGICS else ""
-    for _ in range(_MOST_MAGICS):
+    for _ in range(min(_MOST_MAGICS, 1 + _MOST_PARSED // (len(source) + 1))):
         try:
             return source, ast.parse(source, _CELL)
         except SyntaxError as error:
@@ -204,18 +205,19 @@ def statements(source: str) -> Iterator[tuple[ast.stmt, int, str]]:
         as `parsed`.
     """
     source, tree = parsed(source)
-    lines, done = source.split("\n"), 0
+    lines, done = source.encode().split(b"\n"), 0  # columns count bytes
     for node in tree.body:
         first, column = node.lineno, node.col_offset
         if decorators := getattr(node, "decorator_list", []):
             first, column = min(one.lineno for one in decorators), 0
-            while first > done + 1 and not lines[first - 1].lstrip().startswith("@"):
+            while first > done + 1 and not lines[first - 1].lstrip().startswith(b"@"):
                 first -= 1  # the tree knows where a decorator's expression begins, not its @
-        own = lines[first - 1 : node.end_lineno]
-        own[-1] = own[-1].encode()[: node.end_col_offset].decode()  # columns count bytes
-        own[0] = own[0].encode()[column:].decode()
         done = node.end_lineno
-        yield node, first, "\n".join(own)
+        if first == done:  # a line may hold very many statements
+            own = [lines[first - 1][column : node.end_col_offset]]
+        else:
+            own = [lines[first - 1][column:], *lines[first : done - 1], lines[done - 1][: node.end_col_offset]]
+        yield node, first, b"\n".join(own).decode()
 
 
 def run_now(node: ast.AST) -> Iterator[ast.AST]:
@@ -244,9 +246,8 @@ def names_of(text: str) -> tuple[set[str], set[str], set[str]]:
     waiting = [(whole, now)]
     while waiting:
         scope, found = waiting.pop()
-        found |= {
-            one.get_name() for one in scope.get_symbols() if one.is_referenced() and (scope is whole or one.is_global())
-        }
+        used = [one for one in scope.get_symbols() if (one.is_referenced() if scope is whole else one.is_global())]
+        found |= {one.get_name() for one in used}
         for inner in scope.get_children():
             called = inner.get_type() == "function" and inner.get_name() not in _COMPREHENSIONS
             waiting.append((inner, later if called else found))
@@ -267,7 +268,8 @@ def value_of(node: ast.expr | None, known: dict[str, object]) -> object:
             joined = isinstance(node, ast.JoinedStr)
             parts = [value_of(part, known) for part in (node.values if joined else (node.left, node.right))]
             right = all(part is not None if joined else isinstance(part, str) for part in parts)
-            found = "".join(map(str, parts)) if right else None
+            texts = list(map(str, parts)) if right else []
+            found = "".join(texts) if right and sum(map(len, texts)) <= _MOST_TEXT else None
         case ast.Call(func=ast.Attribute(attr="strip"), args=[], keywords=[]):
             text = value_of(node.func.value, known)
             found = text.strip() if isinstance(text, str) else None

@@ -10,7 +10,7 @@ from vfm_course.grading.assignment import Assignment
 from vfm_course.grading.batch import file_name
 from vfm_course.grading.class_report import write_report
 from vfm_course.grading.feedback import write_feedback
-from vfm_course.grading.grade import WRITTEN, Graded
+from vfm_course.grading.result import WRITTEN, Graded
 from vfm_course.grading.tables import write_grades, write_gradescope, write_nbgrader
 from vfm_course.grading.written_sheet import Marks, marked, write_sheet
 

@@ -20,6 +20,7 @@ _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _SET_FILTER, _IS_AVAILABLE, _ALL_THREADS = 1, 2, 1
 _ALLOW, _KILL, _REFUSE, _UNKNOWN = 0x7FFF0000, 0x80000000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
+_PRETEND, _INVALID = 0x50000, 0x50000 | errno.EINVAL  # not done, and no error; an error as for a wrong argument
 _LOAD, _AND, _EQUAL, _GREATER, _RETURN = 0x20, 0x54, 0x15, 0x25, 0x06  # instructions of classic BPF
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # bytes into what the filter is shown
 _LAST_KNOWN = 451  # system calls above it are newer than this table; x86's 32-bit ones lie above it too
@@ -37,6 +38,7 @@ _REFUSED = _table("""
     socket 41 198, socketpair 53 199, connect 42 203, bind 49 200, listen 50 201, accept 43 202, accept4 288 242,
     sendmsg 46 211, sendmmsg 307 269, recvmsg 47 212, recvmmsg 299 243,
 """.strip().rstrip(","))  # fmt: skip
+_TO_BE_CALLED = ("socket", "socketpair", "bind", "listen", "accept", "accept4")  # what a Jupyter kernel needs
 # Other processes, and programs.
 _REFUSED |= _table("""
     fork 57 -, vfork 58 -, execve 59 221, execveat 322 281, ptrace 101 117, process_vm_readv 310 270,
@@ -79,21 +81,30 @@ _CONDITIONAL = _table("""
 
 @dataclass(frozen=True)
 class _Condition:
-    """On the low 32 bits of one argument: `value & mask` is one of `values` (`among`), or is none of them."""
+    """On the low 32 bits of one argument: `value & mask` is one of `values` (`among`), or none of them. What does not
+    meet it gets the verdict `otherwise`."""
 
     argument: int
     values: tuple[int, ...]
     among: bool = True
     mask: int = 0xFFFFFFFF
+    otherwise: int = _REFUSE
 
 
-def _conditions(own: int) -> dict[str, _Condition]:
+def _conditions(own: int, callable_: bool) -> dict[str, _Condition]:
     """When a system call is permitted to the process with the number `own`."""
     thread = 0x10000  # CLONE_THREAD: threads are permitted, processes are not
     emptying = _Condition(1, (os.O_TRUNC,), among=False, mask=os.O_TRUNC | os.O_ACCMODE)  # although opened to read
     to_itself = dict.fromkeys(("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), _Condition(0, (own,)))
     about_itself = ("prlimit64", "sched_setparam", "sched_setscheduler", "sched_setattr", "sched_setaffinity")
-    return to_itself | dict.fromkeys(about_itself, _Condition(0, (0, own))) | {
+    # AF_UNIX: a socket that is a file. ZeroMQ ends the process where another is refused with EPERM.
+    local = _Condition(0, (1,), otherwise=_INVALID)
+    own_only = dict.fromkeys(about_itself, _Condition(0, (0, own)))
+    if callable_:
+        own_only |= dict.fromkeys(("socket", "socketpair"), local)
+        # ZeroMQ asks for the priority that its threads have anyway, and ends the process where that is refused.
+        own_only["sched_setscheduler"] = _Condition(0, (0, own), otherwise=_PRETEND)
+    return to_itself | own_only | {
         "clone": _Condition(0, (thread,), mask=thread),
         "fcntl": _Condition(1, (8, 15), among=False),  # F_SETOWN, F_SETOWN_EX: send signals to others
         "ioctl": _Condition(1, (0x5412, 0x541C, 0x8901, 0x8902), among=False),  # type into a terminal, send signals
@@ -106,16 +117,16 @@ def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
     return struct.pack("HBBI", code, if_true, if_false, value)
 
 
-def _program(machine: str, own: int) -> list[bytes]:
+def _program(machine: str, own: int, callable_: bool) -> list[bytes]:
     """The filter's instructions. Each jump is to the next few, so that no distance has to be counted."""
     steps = [_step(_LOAD, _ARCHITECTURE_AT), _step(_EQUAL, _ARCHITECTURES[machine], 1), _step(_RETURN, _KILL)]
     steps += [_step(_LOAD, _NUMBER_AT), _step(_GREATER, _LAST_KNOWN, 0, 1), _step(_RETURN, _UNKNOWN)]
     for table, verdict in ((_REFUSED, _REFUSE), (_MISSING, _UNKNOWN)):
-        for numbers in table.values():
-            if machine in numbers:
+        for name, numbers in table.items():
+            if machine in numbers and not (callable_ and name in _TO_BE_CALLED):
                 steps += [_step(_EQUAL, numbers[machine], 0, 1), _step(_RETURN, verdict)]
-    for name, condition in _conditions(own).items():
-        if (number := _CONDITIONAL[name].get(machine)) is not None:
+    for name, condition in _conditions(own, callable_).items():
+        if (number := (_CONDITIONAL | _REFUSED)[name].get(machine)) is not None:
             block = _block(condition)
             steps += [_step(_EQUAL, number, 0, len(block)), *block]
     return [*steps, _step(_RETURN, _ALLOW)]
@@ -123,7 +134,7 @@ def _program(machine: str, own: int) -> list[bytes]:
 
 def _block(condition: _Condition) -> list[bytes]:
     """Instructions that end the filter, whatever they find."""
-    found, otherwise = (_ALLOW, _REFUSE) if condition.among else (_REFUSE, _ALLOW)
+    found, otherwise = (_ALLOW, condition.otherwise) if condition.among else (condition.otherwise, _ALLOW)
     steps = [_step(_LOAD, _ARGUMENTS_AT + 8 * condition.argument), _step(_AND, condition.mask)]
     for value in condition.values:
         steps += [_step(_EQUAL, value, 0, 1), _step(_RETURN, found)]
@@ -145,15 +156,18 @@ def available() -> bool:
     return False
 
 
-def install() -> bool:
+def install(callable_: bool = False) -> bool:
     """Refuses for good, to all threads of this process, what no exercise needs. Returns whether it could.
+
+    Args:
+        callable_: sockets in files may be made and listened at; to connect to one stays refused.
 
     The process must have called `gain_nothing_more`.
     """
     if not available():
         return False
     machine = platform.machine()
-    steps = _program(machine, os.getpid())
+    steps = _program(machine, os.getpid(), callable_)
     program = _Program(len(steps), b"".join(steps))
     with contextlib.suppress(OSError):
         return libc("syscall", _SECCOMP[machine], _SET_FILTER, _ALL_THREADS, ctypes.byref(program)) == 0

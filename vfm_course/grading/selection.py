@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import groupby
 
 from vfm_course.exercises.registry import reading_order
 from vfm_course.grading.notebook import Notebook, changed_by, names_of, root_of, run_now, statements, value_of
@@ -19,10 +20,11 @@ _BUSY_PACKAGES = {"vfm_course", "matplotlib", "seaborn", "plotly", "IPython", "i
 _BUSY_METHODS = {"backward", "fit", "fit_transform", "from_pretrained", "show", "savefig"}
 _DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign,
              ast.AugAssign, ast.If, ast.Try, ast.With, ast.For, ast.Pass, ast.Break, ast.Continue, ast.Assert,
-             ast.Raise, ast.Delete, getattr(ast, "TypeAlias", ast.Pass))  # fmt: skip
+             ast.Raise, ast.Delete, ast.Expr, getattr(ast, "TypeAlias", ast.Pass))  # fmt: skip
 _WAITING = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 _CALL = re.compile(r"""\b(exercise|choice|written)\s*\(\s*(?:\w{1,40}\s*=\s*)?["']([^"'\n]{1,20})["']""")
-_MOST_CODE = 1_000_000  # characters of a notebook's code
+_MOST_CODE = 300_000  # characters of a notebook's code
+_MOST_TEXTS = 10_000_000  # characters of the texts that it puts together
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,14 @@ class _Book:
     called: dict[str, str] = field(default_factory=lambda: {name: name for name in ("exercise", "choice", "written")})
     packages: dict[str, str] = field(default_factory=dict)  # imported name -> its package
     known: dict[str, object] = field(default_factory=dict)  # name -> its text or number, at this point of the reading
+    left: int = _MOST_TEXTS
+
+    def value(self, node: ast.expr | None) -> object:
+        """As `value_of`, as long as the texts that are put together are not too long in all."""
+        free = isinstance(node, ast.Constant | ast.Name)
+        found = value_of(node, self.known) if free or self.left > 0 else None
+        self.left -= 0 if free else len(str(found))
+        return found
 
 
 def select(notebook: Notebook, ids: Collection[str]) -> Selection:
@@ -76,36 +86,28 @@ def select(notebook: Notebook, ids: Collection[str]) -> Selection:
 
     Of two cells for one exercise the last counts. A helper that is defined twice is run twice, as in the notebook.
     """
-    book, wanted = _read(notebook), set(ids)
-    notes: list[str] = []
+    book, wanted, notes = _read(notebook), set(ids), []
     places: dict[str, list[int]] = defaultdict(list)
     last: dict[str, int] = {}
     for index, one in enumerate(book.statements):
-        for each in one.ids & wanted:
+        for each in sorted(one.ids & wanted):
             places[each].append(one.cell)
             last[each] = index
-    notes += [f"{each} is in cells {_and(found)}: the last one counts." for each, found in places.items() if found[1:]]
-    kept = _needed(book, set(last.values()), notes)
-    cells = {one.cell: _rendered(other for other in kept if other.cell == one.cell) for one in kept}
+    for each in [each for each, found in places.items() if len(found) > 1]:
+        notes.append(f"{each} is there {len(places[each])} times, in cell {_and(places[each])}: the last one counts.")
+    kept = groupby(_needed(book, set(last.values()), notes), lambda one: one.cell)
+    cells = {number: _rendered(found) for number, found in kept}
     choices, texts = _answers(book, wanted, places, notes)
     for number, (source, reason) in book.broken.items():
         notes.append(f"Cell {number} is not Python and cannot run: {reason}.")
-        mentions = {each for _, each in _CALL.findall(source)} & wanted
-        for each in mentions:
+        for each in {each for _, each in _CALL.findall(source)} & wanted:
             places[each].append(number)
-        if mentions:
             cells[number] = source  # so that its error reaches the learner
-    missing = sorted(wanted - set(places), key=reading_order)
+    missing = tuple(sorted(wanted - set(places), key=reading_order))
     notes += _buried(book, missing)
-    return Selection(
-        tuple(cells[number] for number in sorted(cells)),
-        tuple(sorted(cells)),
-        {each: sorted(set(places[each])) for each in sorted(places, key=reading_order)},
-        choices,
-        texts,
-        tuple(missing),
-        tuple(dict.fromkeys(notes)),
-    )
+    ordered = {each: sorted(set(places[each])) for each in sorted(places, key=reading_order)}
+    runs = dict(sorted(cells.items()))
+    return Selection(tuple(runs.values()), tuple(runs), ordered, choices, texts, missing, tuple(dict.fromkeys(notes)))
 
 
 def mentioned(notebook: Notebook) -> frozenset[str]:
@@ -116,20 +118,17 @@ def mentioned(notebook: Notebook) -> frozenset[str]:
 @lru_cache(maxsize=16)  # a grader selects for one exercise after the other
 def _read(notebook: Notebook) -> _Book:
     book, left = _Book(), _MOST_CODE
-    for cell in notebook.cells:
-        if cell.kind != "code":
-            continue
-        left -= len(cell.source)
+    for cell in [cell for cell in notebook.cells if cell.kind == "code"]:
         try:
-            if left < 0:
+            if len(cell.source) > left:
                 raise ValueError("the notebook's code is too long")
+            left -= len(cell.source)
             book.statements += [_statement(book, cell.number, *found) for found in list(statements(cell.source))]
         except SyntaxError as error:
             book.broken[cell.number] = cell.source, f"{error.msg}, line {error.lineno or 1}"
-        except ValueError as error:
-            book.broken[cell.number] = cell.source, str(error)
-        except (RecursionError, MemoryError):
-            book.broken[cell.number] = cell.source, "it is nested too deeply"
+        except (ValueError, RecursionError, MemoryError) as error:
+            reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
+            book.broken[cell.number] = cell.source, reason
     _mark_usable(book)
     return book
 
@@ -153,7 +152,7 @@ def _statement(book: _Book, cell: int, node: ast.stmt, line: int, text: str) -> 
     for name in one.binds | one.changes:
         book.known.pop(name, None)
     if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-        book.known[node.targets[0].id] = value_of(node.value, book.known)
+        book.known[node.targets[0].id] = book.value(node.value)
     return one
 
 
@@ -179,18 +178,18 @@ def _argument(call: ast.Call, place: int, *keywords: str) -> ast.expr | None:
 def _exercises(book: _Book, called: list[ast.expr]) -> set[str]:
     """The ids among decorators and among what is called, as in `exercise("6.2")(name)`."""
     calls = [each for each in called if isinstance(each, ast.Call) and _course_call(book, each.func) == "exercise"]
-    found = {value_of(_argument(each, 0, "exercise_id"), book.known) for each in calls}
+    found = {book.value(_argument(each, 0, "exercise_id")) for each in calls}
     return {each for each in found if isinstance(each, str)}
 
 
 def _questions(book: _Book, calls: list[ast.Call]) -> list[tuple[str, str, str | None]]:
     found = []
     for call in calls:
-        kind, each = _course_call(book, call.func), value_of(_argument(call, 0, "question_id"), book.known)
+        kind, each = _course_call(book, call.func), book.value(_argument(call, 0, "question_id"))
         given = _argument(call, 1, "picked", "text")
         shown_only = given is None or (isinstance(given, ast.Constant) and given.value is None)
         if kind in ("choice", "written") and isinstance(each, str) and not shown_only:
-            answer = value_of(given, book.known)
+            answer = book.value(given)
             found.append((kind, each, None if answer is None else str(answer)))
     return found
 
@@ -200,10 +199,9 @@ def _defines(book: _Book, one: _Statement) -> bool:
     for part in run_now(one.node):
         if isinstance(part, _WAITING) or (isinstance(part, ast.Call) and _busy(book, part.func)):
             return False
-        if isinstance(part, ast.Expr):
-            if not isinstance(part.value, ast.Constant) and not changed_by(part):
-                return False
-        elif isinstance(part, ast.stmt) and not isinstance(part, _DEFINING):
+        if isinstance(part, ast.Expr) and not isinstance(part.value, ast.Constant) and not changed_by(part):
+            return False
+        if isinstance(part, ast.stmt) and not isinstance(part, _DEFINING):
             return False
     return True
 
@@ -219,31 +217,35 @@ def _busy(book: _Book, func: ast.expr) -> bool:
 def _mark_usable(book: _Book) -> None:
     """Marks what can run without the rest: it only defines, and what it uses at once was defined above it."""
     everywhere = {name for one in book.statements for name in one.binds}
-    alive: set[str] = set()
+    alive, above = set(), set()
     for one in book.statements:
         unknown = {name for name in one.now - alive if name in everywhere or not hasattr(builtins, name)}
-        if "*" in book.packages:
-            unknown &= everywhere  # the rest may come from an import of everything
+        if isinstance(one.node, ast.For | ast.If | ast.Try | ast.With):
+            unknown -= one.binds - above  # such as a loop's variable
+        unknown &= everywhere if "*" in book.packages else unknown  # the rest may come from an import of everything
         one.usable = not unknown and _defines(book, one)
         (alive.update if one.usable else alive.difference_update)(one.binds)
+        above |= one.binds
 
 
 def _needed(book: _Book, start: set[int], notes: list[str]) -> list[_Statement]:
     """The statements with these numbers and all that they use, in the notebook's order."""
-    about, decisive = defaultdict(set), defaultdict(set)
+    about, decisive = defaultdict(set), defaultdict(deque)
     for index, one in enumerate(book.statements):
         for name in one.binds | one.changes:
             about[name].add(index)
         if isinstance(one.node, ast.Raise) or getattr(one.node, "module", "") == "__future__":
-            decisive[one.cell].add(index)  # what follows in the cell depends on it: `raise` ends the cell there
+            decisive[one.cell].append(index)  # what follows in the cell depends on it: `raise` ends the cell there
         if isinstance(one.node, ast.ImportFrom) and one.node.names[0].name == "*":
             about["*"].add(index)
-    kept, waiting = set(start), list(start)
+    kept, waiting, done = set(start), sorted(start), set()
     while waiting:
         index = waiting.pop()
-        one = book.statements[index]
-        more = {each for each in decisive[one.cell] if each < index}
-        for name in one.now | one.later:
+        one, more = book.statements[index], set()
+        while decisive[one.cell] and decisive[one.cell][0] < index:
+            more.add(decisive[one.cell].popleft())
+        for name in sorted((one.now | one.later) - done):
+            done.add(name)  # once is enough: what it leads to stays the same
             found = {each for each in about.get(name, ()) if book.statements[each].usable or each in kept}
             if not about.get(name) and not hasattr(builtins, name):
                 found = about["*"]
@@ -251,19 +253,18 @@ def _needed(book: _Book, start: set[int], notes: list[str]) -> list[_Statement]:
                 where = _and(book.statements[each].cell for each in about[name])
                 notes.append(f"An exercise uses {name}, which cell {where} makes by work that does not run here.")
             more |= found
-        waiting += more - kept
+        waiting += sorted(more - kept)
         kept |= more
     return [book.statements[index] for index in sorted(kept)]
 
 
 def _rendered(chosen: Iterable[_Statement]) -> str:
     """The statements of one cell, each at its own line."""
-    lines: list[str] = []
+    lines: dict[int, list[str]] = defaultdict(list)
     for one in chosen:
-        for number, part in enumerate(one.text.split("\n"), one.line - 1):
-            lines += [""] * (number + 1 - len(lines))
-            lines[number] = f"{lines[number]}; {part}" if lines[number] else part
-    return "\n".join(lines)
+        for number, part in enumerate(one.text.split("\n"), one.line):
+            lines[number].append(part)
+    return "\n".join("; ".join(lines[number]) for number in range(1, max(lines) + 1))
 
 
 def _answers(book: _Book, wanted: set[str], places: dict[str, list[int]], notes: list[str]) -> tuple[dict, dict]:
@@ -277,14 +278,13 @@ def _answers(book: _Book, wanted: set[str], places: dict[str, list[int]], notes:
             places[each].append(one.cell)
             if answer is None:
                 notes.append(f"The answer to {each} in cell {one.cell} is not plain text, so it was not read.")
-                continue
-            if into.get(each, answer) != answer:
+            elif into.setdefault(each, answer) != answer:
                 notes.append(f"{each} is answered again in cell {one.cell}: the last answer counts.")
-            into[each] = answer
+                into[each] = answer
     return choices, texts
 
 
-def _buried(book: _Book, missing: list[str]) -> list[str]:
+def _buried(book: _Book, missing: Collection[str]) -> list[str]:
     """Sentences on exercises that are there, but within a function that nothing here calls."""
     notes = []
     for one in book.statements if missing else []:

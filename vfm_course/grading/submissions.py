@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import unicodedata
 from collections import Counter
@@ -76,7 +77,7 @@ def find_submissions(source: Path, unpack_to: Path) -> list[Submission]:
     except OSError as error:
         raise UserError(f"{str(source)!r} cannot be read: {error.strerror or error}; check its permissions.") from None
     for one in left_out:
-        collector.leave_out(one)
+        collector.leave_out(one, root)
     if not collector.handed:
         raise UserError(f"{str(source)!r} holds no submissions: put one .ipynb, zip or folder there for each student.")
     return collector.submissions()
@@ -115,9 +116,8 @@ def _inner_root(root: Path, stem: str) -> Path:
     for _ in range(5):
         if plain_folder(root / "submitted"):
             return root / "submitted"
-        inside = listing(root)
-        folders = [path for path in inside if plain_folder(path)]
-        files = [path for path in inside if path not in folders and _of_interest(path.name)]
+        folders = [path for path in listing(root) if plain_folder(path)]
+        files = [path for path in listing(root) if not plain_folder(path) and _of_interest(path.name)]
         if root.name == "submitted" or files or len(folders) != 1 or not _holds_class(folders[0], stem):
             return root
         root = folders[0]
@@ -129,7 +129,7 @@ def _holds_class(folder: Path, stem: str) -> bool:
     if _MOODLE.match(folder.name) or _GRADESCOPE.match(folder.name):
         return False
     inside = listing(folder)
-    files = [path for path in inside if _notebook(path.name) or _zip(path.name)]
+    files = [path for path in inside if _notebook(path.name) or _zip(path.name) or _CANVAS.match(path.name)]
     folders = [path for path in inside if plain_folder(path) and (not files or any(path.rglob("*.ipynb")))]
     many = len(files) + len(folders) > 1 or _METADATA in [path.name for path in inside]
     return many or (folder.name == stem and bool(files or folders))
@@ -211,21 +211,21 @@ class _Collector:
             handed.problems.append(str(error)[:-1])
             return
         handed.problems += [each.sentence[:-1] for each in unpacked.left_out]
-        for inner in sorted(unpacked.files):
-            if any(map(hidden, inner.relative_to(to).parts)):
-                continue
+        for inner in sorted(path for path in unpacked.files if not any(map(hidden, path.relative_to(to).parts))):
             if _notebook(inner.name):
                 self._add_notebook(handed, owner, inner)
                 handed.notes += [unpacked.renamed[inner]] if inner in unpacked.renamed else []
             elif _zip(inner.name):
                 handed.problems.append(f"{inner.name!r} is a zip within a zip, which is not unpacked")
 
-    def leave_out(self, one: LeftOut) -> None:
+    def leave_out(self, one: LeftOut, unpacked: Path) -> None:
         """An entry of the class's zip that was not unpacked: the student is listed all the same, and told."""
         if any(map(hidden, one.place.parts)):
             return
-        whose = self._owner(one.place) if one.place.parts else _Owner("(the whole zip)", "")
-        owner = whose or _Owner(str(one.place), "")
+        around = self.root.relative_to(unpacked)
+        place = one.place.relative_to(around) if one.place.is_relative_to(around) else one.place
+        whose = self._owner(place) if place.parts else _Owner("(the whole zip)", "")
+        owner = whose or _Owner(str(place), "")
         self.handed.setdefault((owner.name, owner.mark), _Handed(self.root)).problems.append(one.sentence[:-1])
 
     def submissions(self) -> list[Submission]:
@@ -233,11 +233,10 @@ class _Collector:
         often = Counter(_shown(name) for name, _ in self.handed)
         found: dict[str, Submission] = {}
         for (name, mark), handed in sorted(self.handed.items(), key=lambda item: item[0]):
-            student = _shown(name)
-            if often[student] > 1:
-                student = f"{student} ({_shown(mark)})"
+            shown = _shown(name)
+            student = f"{shown} ({_shown(mark)})" if often[shown] > 1 else shown
             free, number = student, 2
-            while free in found or (free != _shown(name) and free in often):
+            while free in found or (free != shown and free in often):
                 free, number = f"{student} ({number})", number + 1
             found[free] = _submission(free, handed)
         return [found[student] for student in sorted(found)]
@@ -266,8 +265,10 @@ def _submission(student: str, handed: _Handed) -> Submission:
 def _nbgrader_time(path: Path) -> datetime | None:
     """`2026-11-26 19:11:03.123456 Europe/Berlin`, as nbgrader writes it beside the notebook."""
     try:
-        day, clock, *zone = path.read_text(encoding="utf-8").split() if plain_file(path) else ("",)
-        return datetime.fromisoformat(f"{day} {clock}").replace(tzinfo=ZoneInfo(zone[0]) if zone else UTC)
+        with path.open("rb") if plain_file(path) else io.BytesIO() as file:
+            day, clock, *zone = file.read(200).decode().split()  # a learner may have put gigabytes there
+        when = datetime.fromisoformat(f"{day} {clock}")
+        return when if when.tzinfo else when.replace(tzinfo=ZoneInfo(zone[0]) if zone else UTC)
     except (OSError, ValueError, KeyError):  # a zone that is not known is a KeyError
         return None
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vfm_course.grading.assignment import Assignment
-from vfm_course.grading.grade import RIGHT, WRITTEN, Graded, Result
+from vfm_course.grading.result import RIGHT, WRITTEN, Graded, Result
 from vfm_course.whole_file import whole_text
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -11,7 +11,7 @@ from pathlib import Path
 from vfm_course.errors import UserError
 from vfm_course.exercises.record import Written
 from vfm_course.grading.assignment import Assignment
-from vfm_course.grading.grade import RIGHT, WRITTEN, WRONG, Graded
+from vfm_course.grading.result import RIGHT, WRITTEN, WRONG, Graded
 from vfm_course.grading.tables import safe_cell
 from vfm_course.whole_file import whole_text
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from vfm_course.exercises.worker import Server, load_torch, refuse_answers
 from vfm_course.grading.isolation import enter
+from vfm_course.grading.kernel import serve_kernel
 from vfm_course.grading.limits import Limits
 
 REQUEST = 2**16  # bytes of a request at most
@@ -58,8 +59,13 @@ def _be_a_learner(descriptor: int, wanted: dict) -> None:
     try:
         os.setsid()
         _only(descriptor)
-        enter(Path(wanted["scratch"]), Limits(**wanted["limits"]), [Path(path) for path in wanted["hidden"]])
-        Server(os.fdopen(os.dup(3), "rb"), os.fdopen(os.dup(3), "wb")).serve()
+        hidden, kernel = [Path(path) for path in wanted["hidden"]], wanted["kernel"]
+        enter(Path(wanted["scratch"]), Limits(**wanted["limits"]), hidden, kernel=bool(kernel))
+        line = os.fdopen(os.dup(3), "rb"), os.fdopen(os.dup(3), "wb")
+        if kernel:
+            serve_kernel(Path(kernel), *line)
+        else:
+            Server(*line).serve()
         code = 0
     finally:
         os._exit(code)
