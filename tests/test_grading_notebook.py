@@ -40,7 +40,6 @@ DIGITS = "is not a notebook: it holds a number of thousands of digits."
 REFUSED = {  # what is in the file -> what the sentence says after its name
     "empty": (b"", "is empty."),
     "white space": (b" \n\t\r\n", "is empty."),
-    "a script": (b"import torch\nprint(1)\n", NO_JSON),
     "cut short": (WHOLE[:-30].encode(), NO_JSON),
     "conflict marks of git": (b'{\n<<<<<<< HEAD\n"cells": []}', "is not a notebook: not JSON from line 2 on."),
     "two notebooks": ((WHOLE + WHOLE).encode(), NO_JSON),
@@ -48,8 +47,6 @@ REFUSED = {  # what is in the file -> what the sentence says after its name
     "zeros": (bytes(5000), NO_JSON),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(99), NO_JSON),
     "a list": (b"[1, 2]", NO_CELLS),
-    "a number": (b"7", NO_CELLS),
-    "null": (b"null", NO_CELLS),
     "another dictionary": (b'{"name": "x"}', NO_CELLS),
     "cells that are none": (b'{"cells": {"0": 1}}', NO_CELLS),
     "sheets that are none": (b'{"worksheets": [{"cells": 3}]}', NO_CELLS),
@@ -68,15 +65,13 @@ def test_what_is_no_notebook_is_refused_in_one_sentence(name, tmp_path):
     assert str(caught.value) == f"'lab.ipynb' {reason}"
 
 
-def test_what_is_no_file_is_refused_in_one_sentence(tmp_path, monkeypatch):
+def test_what_is_no_file_is_refused_in_one_sentence(tmp_path):
     (tmp_path / "folder.ipynb").mkdir()
     os.mkfifo(tmp_path / "pipe.ipynb")
-    (tmp_path / "loop.ipynb").symlink_to("loop.ipynb")
     sentences = {
         "none.ipynb": "cannot be read: No such file or directory.",
         "folder.ipynb": "is a folder, not a notebook.",
         "pipe.ipynb": "is not an ordinary file.",
-        "loop.ipynb": "cannot be read: Too many levels of symbolic links.",
         "n" * 300: "cannot be read: File name too long.",
     }
     for name, sentence in sentences.items():
@@ -261,7 +256,6 @@ def test_statements_know_their_lines_and_texts():
 
 
 NAMES = {  # a statement -> the names that it binds, uses at once and uses later
-    "a = b": ("a", "b", ""),
     "import a.b as c, d.e": ("c d", "", ""),
     "def f(x=a): return b(x)": ("f", "a", "b"),
     "def f():\n    global n\n    n = 1": ("f", "", "n"),
@@ -288,7 +282,6 @@ VALUES = {  # an expression -> what it stands for
     "1 + 2": None,
     "' a '.strip()": "a",
     "'a'.upper()": None,
-    "input()": None,
     "f'{large}{large}'": None,
     "large + large": None,
 }

@@ -18,7 +18,7 @@ NONE = "No notebook (.ipynb) was handed in."
 LAB = json.dumps(hostile.notebook(["x = 1"]))
 
 
-def laid(root: Path, *names: str, **texts: str) -> Path:
+def laid(root: Path, *names: str) -> Path:
     """A folder with these files; a name that ends in / is an empty folder, the later name is the newer file."""
     root.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(names):
@@ -56,113 +56,71 @@ def students(source: Path, unpack_to: Path | None = None) -> dict[str, str]:
     return {one.student: one.problem or one.path.name for one in found(source, unpack_to).values()}
 
 
-LAYOUTS = {  # name -> what lies there, and who is found with what
-    "a notebook each": (["jane.ipynb", "omar.ipynb"], {"jane": "jane.ipynb", "omar": "omar.ipynb"}),
-    "a folder each": (["jane/lab.ipynb", "omar/deep/er/x.ipynb"], {"jane": "lab.ipynb", "omar": "x.ipynb"}),
-    "one student": (["jane.ipynb"], {"jane": "jane.ipynb"}),
-    "one student's folder": (["jane/lab.ipynb"], {"jane": "lab.ipynb"}),
-    "one folder around it": (["class/jane.ipynb", "class/omar.ipynb"], {"jane": "jane.ipynb", "omar": "omar.ipynb"}),
-    "folders around it": (["a/jane/lab.ipynb", "a/omar/lab.ipynb"], {"jane": "lab.ipynb", "omar": "lab.ipynb"}),
-    "around one who handed in": (["a/jane/lab.ipynb", "a/omar/"], {"jane": "lab.ipynb", "omar": NONE}),
-    "Canvas, with a PDF": (
-        ["x/doejane_123_456_lab.ipynb", "x/roeomar_124_457_lab.pdf"],
-        {"doejane": "doejane_123_456_lab.ipynb", "roeomar": f"{NONE[:-1]}; found: roeomar_124_457_lab.pdf."},
-    ),
-    "beside a README": (["README.md", "roster.csv", "jane.ipynb"], {"jane": "jane.ipynb"}),
-    "capitals": (["jane.IPYNB", "omar/Lab.IpyNB"], {"jane": "jane.IPYNB", "omar": "Lab.IpyNB"}),
-    "hidden": (
-        [
-            "jane/lab.ipynb",
-            "jane/.ipynb_checkpoints/lab-checkpoint.ipynb",
-            "__MACOSX/._jane.ipynb",
-            ".git/x.ipynb",
-            "omar/._lab.ipynb",
-            "omar/lab.ipynb",
-        ],
-        {"jane": "lab.ipynb", "omar": "lab.ipynb"},
-    ),
-    "Canvas": (
-        ["doejane_LATE_123_456_lab.ipynb", "roeomar_124_457_lab.ipynb"],
-        {"doejane": "doejane_LATE_123_456_lab.ipynb", "roeomar": "roeomar_124_457_lab.ipynb"},
-    ),
-    "Canvas, handed in again": (
-        ["doejane_123_456_lab-1.ipynb", "doejane_123_456_lab.ipynb"],
-        {"doejane": "doejane_123_456_lab-1.ipynb"},
-    ),
-    "Canvas, a later upload": (
-        ["doejane_123_1000_a.ipynb", "doejane_123_999_z.ipynb"],
-        {"doejane": "doejane_123_1000_a.ipynb"},
-    ),
-    "Moodle": (
-        ["Jane Doe_123_assignsubmission_file_/lab.ipynb", "Omar Roe_124_assignsubmission_file_/lab.ipynb"],
-        {"Jane Doe": "lab.ipynb", "Omar Roe": "lab.ipynb"},
-    ),
-    "Moodle without folders": (
-        ["Jane Doe_123_assignsubmission_file_lab.ipynb"],
-        {"Jane Doe": "Jane Doe_123_assignsubmission_file_lab.ipynb"},
-    ),
-    "Moodle with texts": (
-        ["Jane_Doe_123_assignsubmission_onlinetext_/x.ipynb", "Jane_Doe_123_assignsubmission_file_/lab.ipynb"],
-        {"Jane_Doe": "lab.ipynb"},
-    ),
-    "one of Moodle": (["Jane Doe_123_assignsubmission_file_/lab.ipynb"], {"Jane Doe": "lab.ipynb"}),
-    "Gradescope without its table": (
-        ["submission_1/lab.ipynb", "submission_2/lab.ipynb"],
-        {"submission_1": "lab.ipynb", "submission_2": "lab.ipynb"},
-    ),
-    "nbgrader": (
-        ["source/lab/lab.ipynb", "submitted/jane/lab/lab.ipynb", "submitted/omar/lab/lab.ipynb"],
-        {"jane": "lab.ipynb", "omar": "lab.ipynb"},
-    ),
-    "nbgrader with one student": (["submitted/jane/lab/lab.ipynb"], {"jane": "lab.ipynb"}),
-    "of one name": (
-        ["Jane Doe_123_assignsubmission_file_/lab.ipynb", "Jane Doe_99_assignsubmission_file_/lab.ipynb"],
-        {"Jane Doe (123)": "lab.ipynb", "Jane Doe (99)": "lab.ipynb"},
-    ),
-    "of one name, Canvas": (
-        ["doejane_123_456_lab.ipynb", "doejane_124_457_lab.ipynb"],
-        {"doejane (123)": "doejane_123_456_lab.ipynb", "doejane (124)": "doejane_124_457_lab.ipynb"},
-    ),
-    "a name made to look like another's": (
-        ["Jane_1_assignsubmission_file_/a.ipynb", "Jane_2_assignsubmission_file_/b.ipynb", "Jane (1)/c.ipynb"],
-        {"Jane (1)": "c.ipynb", "Jane (1) (2)": "a.ipynb", "Jane (2)": "b.ipynb"},
-    ),
-    "odd names": (
-        ["Jörg Müller.ipynb", "O'Neil, Zoë.ipynb", "王小明/läb 1.ipynb", "=cmd()/lab.ipynb", "a\nb\x1b[1m.ipynb"],
-        {
-            "=cmd()": "lab.ipynb",
-            "Jörg Müller": "Jörg Müller.ipynb",
-            "O'Neil, Zoë": "O'Neil, Zoë.ipynb",
-            "a_b_[1m": "a\nb\x1b[1m.ipynb",
-            "王小明": "läb 1.ipynb",
-        },
-    ),
-    "two ways to write an accent": (
-        ["Jo\u0308rg/a.ipynb", "J\u00f6rg.ipynb"],
-        {"J\u00f6rg (folder)": "a.ipynb", "J\u00f6rg (ipynb)": "J\u00f6rg.ipynb"},
-    ),
-    "nothing handed in": (
-        ["jane/", "omar/lab.pdf", "zoe/lab.ipynb"],
-        {
-            "jane": NONE,
-            "omar": f"{NONE[:-1]}; found: lab.pdf.",
-            "zoe": "lab.ipynb",
-        },
-    ),
-    "a folder called like a notebook": (
-        ["jane/lab.ipynb/x.txt", "omar/lab.ipynb/lab.ipynb"],
-        {"jane": f"{NONE[:-1]}; found: x.txt.", "omar": "lab.ipynb"},
-    ),
+LAYOUTS = {  # name -> student -> what of theirs is graded, or was handed in instead; under "" what else lies there
+    "a notebook each": {"jane": "jane.ipynb", "omar": "omar.ipynb"},
+    "a folder each": {"jane": "jane/lab.ipynb", "omar": "omar/deep/er/x.ipynb"},
+    "one student's folder": {"jane": "jane/lab.ipynb"},
+    "a folder around them": {"jane": "class/jane.ipynb", "omar": "class/omar.ipynb"},
+    "a folder around theirs": {"jane": "a/jane/lab.ipynb", "omar": "a/omar/lab.ipynb", "": "README.md"},
+    "a folder around one notebook": {"jane": "a/jane/lab.ipynb", "omar": "a/omar/"},
+    "capitals": {"jane": "jane.IPYNB", "omar": "omar/Lab.IpyNB"},
+    "hidden": {
+        "jane": "jane/lab.ipynb",
+        "": "jane/.ipynb_checkpoints/lab-checkpoint.ipynb | __MACOSX/._jane.ipynb | .git/x.ipynb | jane/._lab.ipynb",
+    },
+    "Canvas": {"doejane": "doejane_LATE_123_456_lab.ipynb", "roeomar": "roeomar_124_457_lab.ipynb"},
+    "Canvas, handed in again": {"doejane": "doejane_123_456_lab-1.ipynb", "": "doejane_123_456_lab.ipynb"},
+    "Canvas, a later upload": {"doejane": "doejane_123_1000_a.ipynb", "": "doejane_123_999_z.ipynb"},
+    "Canvas, of one name": {"doejane (123)": "doejane_123_4_lab.ipynb", "doejane (124)": "doejane_124_5_lab.ipynb"},
+    "Canvas, with a PDF": {"doejane": "x/doejane_123_456_lab.ipynb", "roeomar": "x/roeomar_124_457_lab.pdf"},
+    "Moodle": {
+        "Jane Doe": "Jane Doe_123_assignsubmission_file_/lab.ipynb",
+        "Omar Roe": "Omar Roe_124_assignsubmission_file_/lab.ipynb",
+    },
+    "Moodle without folders": {"Jane Doe": "Jane Doe_123_assignsubmission_file_lab.ipynb"},
+    "Moodle with texts": {
+        "Jane_Doe": "Jane_Doe_123_assignsubmission_file_/lab.ipynb",
+        "": "Jane_Doe_123_assignsubmission_onlinetext_/x.ipynb",
+    },
+    "Moodle, one student": {"Jane Doe": "Jane Doe_123_assignsubmission_file_/lab.ipynb"},
+    "Moodle, of one name": {
+        "Jane Doe (123)": "Jane Doe_123_assignsubmission_file_/lab.ipynb",
+        "Jane Doe (99)": "Jane Doe_99_assignsubmission_file_/lab.ipynb",
+    },
+    "Gradescope without its table": {"submission_1": "submission_1/lab.ipynb", "submission_2": "submission_2/lab.pdf"},
+    "nbgrader": {
+        "jane": "submitted/jane/lab/lab.ipynb",
+        "omar": "submitted/omar/lab/lab.ipynb",
+        "": "source/lab/lab.ipynb | release/lab/lab.ipynb | gradebook.db",
+    },
+    "nbgrader, one student": {"jane": "submitted/jane/lab/lab.ipynb"},
+    "a name made to look like another's": {
+        "Jane (1)": "Jane (1)/c.ipynb",
+        "Jane (1) (2)": "Jane_1_assignsubmission_file_/a.ipynb",
+        "Jane (2)": "Jane_2_assignsubmission_file_/b.ipynb",
+    },
+    "odd names": {
+        "Jörg Müller": "Jörg Müller.ipynb",
+        "O'Neil, Zoë": "O'Neil, Zoë.ipynb",
+        "王小明": "王小明/läb 1.ipynb",
+        "=cmd()": "=cmd()/lab.ipynb",
+        "a_b_[1m": "a\nb\x1b[1m/lab.ipynb",
+    },
+    "an accent in two ways": {"J\u00f6rg (folder)": "Jo\u0308rg/a.ipynb", "J\u00f6rg (ipynb)": "J\u00f6rg.ipynb"},
+    "nothing handed in": {"jane": "jane/", "omar": "omar/lab.pdf", "zoe": "zoe/lab.ipynb"},
+    "folders called like notebooks": {"jane": "jane/lab.ipynb/x.txt", "omar": "omar/lab.ipynb/lab.ipynb"},
 }
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_layout_is_understood_as_a_folder_and_as_a_zip(name, tmp_path):
-    names, expected = LAYOUTS[name]
-    folder = laid(tmp_path / "in", *names)
+    expected = {}
+    for student, place in LAYOUTS[name].items():
+        last = place.split("/")[-1]
+        expected[student] = last if last.lower().endswith(".ipynb") else f"{NONE[:-1]}{'; found: ' * bool(last)}{last}."
+    expected.pop("", None)
+    folder = laid(tmp_path / "in", *(each for place in LAYOUTS[name].values() for each in place.split(" | ")))
     assert students(folder) == expected
-    if name == "odd names":
-        expected = expected | {"a_b_[1m": "a_b_[1m.ipynb"}
     box = zipped(folder, tmp_path / "box" / "class.zip")
     assert students(box, tmp_path / "unpacked") == expected
     assert students(box.parent) == expected  # a folder with nothing but the zip
@@ -171,16 +129,11 @@ def test_a_layout_is_understood_as_a_folder_and_as_a_zip(name, tmp_path):
 def test_a_zip_for_each_student_and_one_within_a_folder_are_unpacked(tmp_path):
     jane, omar = laid(tmp_path / "jane", "lab/lab.ipynb"), laid(tmp_path / "omar", "lab.ipynb", "data/x.csv")
     source = laid(tmp_path / "in", "zoe.ipynb")
-    zipped(jane, source / "jane.zip")
-    zipped(omar, source / "omar" / "Handed In.ZIP")
+    zipped(jane, source / "jane.zip"), zipped(omar, source / "omar" / "Handed In.ZIP")
     zipped(laid(tmp_path / "text", "lab.txt"), source / "roe_LATE_1_2_lab.zip")
     listed = found(source)
-    assert {name: one.problem or one.path.name for name, one in listed.items()} == {
-        "jane": "lab.ipynb",
-        "omar": "lab.ipynb",
-        "roe": NONE,
-        "zoe": "zoe.ipynb",
-    }
+    graded = {name: one.problem or one.path.name for name, one in listed.items()}
+    assert graded == {"jane": "lab.ipynb", "omar": "lab.ipynb", "roe": NONE, "zoe": "zoe.ipynb"}
     assert all(tmp_path / "unpacked" in listed[name].path.parents for name in ("jane", "omar"))
     shutil.rmtree(tmp_path / "unpacked")
     assert students(zipped(source, tmp_path / "class.zip"))["omar"] == "lab.ipynb"  # zips in the zip of a class
@@ -207,8 +160,7 @@ def test_zips_that_mean_no_good_are_told_and_harm_nobody(tmp_path):
 def test_what_a_zip_of_the_class_could_not_give_is_told_to_its_student(tmp_path):
     folder = laid(tmp_path / "in", "lab/jane/lab.ipynb", "lab/omar/lab.ipynb", "lab/omar/x.ipynb")
     box = zipped(folder, tmp_path / "box" / "class.zip")
-    content = box.read_bytes()
-    at = content.index(b"lab/omar/lab.ipynb") + len("lab/omar/lab.ipynb") + 9
+    at = (content := box.read_bytes()).index(b"lab/omar/lab.ipynb") + len("lab/omar/lab.ipynb") + 9
     box.write_bytes(content[:at] + bytes(4) + content[at + 4 :])
     listed = found(box)
     assert set(listed) == {"jane", "omar"} and listed["omar"].path.name == "x.ipynb"
@@ -225,7 +177,7 @@ def test_of_several_notebooks_the_newest_is_graded_and_a_note_says_so(tmp_path):
 
 
 def test_canvas_says_who_was_late(tmp_path):
-    listed = found(laid(tmp_path / "in", *LAYOUTS["Canvas"][0]))
+    listed = found(laid(tmp_path / "in", *LAYOUTS["Canvas"].values()))
     assert [listed[name].late for name in ("doejane", "roeomar")] == [True, False]
 
 
@@ -293,24 +245,22 @@ def test_links_to_what_is_another_students_are_not_followed(tmp_path):
     (source / "ada.zip").symlink_to(zipped(source / "omar", tmp_path / "x.zip"))
     listed = found(source)
     assert listed.pop("omar").path == source / "omar" / "lab.ipynb"
-    for name, link in [("jane", "lab.ipynb"), ("zoe", "all"), ("max", "max"), ("eva", "eva.ipynb"), ("ada", "ada.zip")]:
-        one = listed.pop(name)
-        assert one.problem == f"{link!r} is a link, which is not followed; no notebook (.ipynb) was handed in."
-        assert not one.path.is_symlink()
-    assert not listed
+    links = {"jane": "lab.ipynb", "zoe": "all", "max": "max", "eva": "eva.ipynb", "ada": "ada.zip"}
+    told = {name: f"{link!r} is a link, which is not followed; no {NONE[3:]}" for name, link in links.items()}
+    assert {name: one.problem for name, one in listed.items()} == told
+    assert not any(one.path.is_symlink() for one in listed.values())
 
 
 def test_a_pipe_does_not_keep_the_grader_waiting(tmp_path):
     source = laid(tmp_path / "in", "omar/lab.ipynb", "jane/")
-    os.mkfifo(source / "jane" / "lab.ipynb")
-    os.mkfifo(source / "jane" / "timestamp.txt")
+    for name in ("lab.ipynb", "timestamp.txt"):
+        os.mkfifo(source / "jane" / name)
     assert students(source)["jane"] == f"'lab.ipynb' is no ordinary file; no {NONE[3:]}"
 
 
 def test_the_order_on_the_disk_changes_nothing(tmp_path, monkeypatch):
-    names = sorted({name for names, _ in LAYOUTS.values() for name in names if name.startswith(("j", "o", "r", "J"))})
-    names = [name for name in names if ".ipynb/" not in name]
-    source = laid(tmp_path / "in", *names)
+    places = {place for layout in LAYOUTS.values() for place in layout.values() if place.endswith("b")}
+    source = laid(tmp_path / "in", *(place for place in places if place[0] in "jorJ" and ".ipynb/" not in place))
     for path in source.rglob("*.ipynb"):
         os.utime(path, (1_700_000_000,) * 2)
     first, real = found(source), Path.iterdir
@@ -324,15 +274,11 @@ def test_what_holds_nothing_to_grade_is_refused_in_one_sentence(tmp_path):
     (tmp_path / "no.zip").write_bytes(b"no zip")
     zipped(tmp_path / "empty", tmp_path / "empty.zip")
     laid(tmp_path, "one.ipynb")
-    sentences = {
-        "missing": "does not exist: name the folder or the zip with the submissions.",
-        "empty": "holds no submissions: put one .ipynb, zip or folder there for each student.",
-        "empty.zip": "holds no submissions: put one .ipynb, zip or folder there for each student.",
-        "others": "holds no submissions: put one .ipynb, zip or folder there for each student.",
-        "no.zip": "cannot be unpacked: it is no zip, or a broken one; name a folder or a zip with the submissions.",
-        "one.ipynb": "cannot be unpacked: it is no zip, or a broken one; name a folder or a zip with the submissions.",
-    }
-    for name, sentence in sentences.items():
+    nothing = "holds no submissions: put one .ipynb, zip or folder there for each student."
+    no_zip = "cannot be unpacked: it is no zip, or a broken one; name a folder or a zip with the submissions."
+    missing = "does not exist: name the folder or the zip with the submissions."
+    sentences = {"empty": nothing, "empty.zip": nothing, "others": nothing, "no.zip": no_zip, "one.ipynb": no_zip}
+    for name, sentence in [*sentences.items(), ("missing", missing)]:
         with pytest.raises(UserError) as caught:
             found(tmp_path / name)
         assert name in str(caught.value) and str(caught.value).endswith(sentence) and "\n" not in str(caught.value)
@@ -349,6 +295,5 @@ def test_a_folder_that_may_not_be_read_is_refused_in_one_sentence(tmp_path, monk
 
 
 def test_what_is_unpacked_within_the_source_is_nobodys(tmp_path):
-    source = laid(tmp_path / "in", "omar.ipynb")
-    zipped(source, source / "jane.zip")
+    zipped(source := laid(tmp_path / "in", "omar.ipynb"), source / "jane.zip")
     assert set(found(source, source / "unpacked")) == set(found(source, source / "unpacked")) == {"jane", "omar"}

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from vfm_course.exercises.verdict import RIGHT, UNATTEMPTED, WRONG
 from vfm_course.grading.assignment import Assignment
 from vfm_course.grading.feedback import inline, page
-from vfm_course.grading.result import MISSING, OUT_OF_TIME, RIGHT, UNATTEMPTED, WRITTEN, WRONG, Graded
+from vfm_course.grading.result import MISSING, OUT_OF_TIME, WRITTEN, Graded
 from vfm_course.grading.tables import number
 from vfm_course.whole_file import whole_text
 

@@ -6,7 +6,8 @@ import html
 import re
 from pathlib import Path
 
-from vfm_course.grading.result import MISSING, OUT_OF_TIME, RIGHT, UNATTEMPTED, WRITTEN, WRONG, Graded, Result
+from vfm_course.exercises.verdict import RIGHT, UNATTEMPTED, WRONG
+from vfm_course.grading.result import MISSING, OUT_OF_TIME, WRITTEN, Graded, Result
 from vfm_course.grading.tables import number
 from vfm_course.whole_file import whole_text
 

@@ -8,8 +8,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from vfm_course.exercises.verdict import RIGHT
 from vfm_course.grading.assignment import Assignment
-from vfm_course.grading.result import RIGHT, WRITTEN, Graded, Result
+from vfm_course.grading.result import WRITTEN, Graded, Result
 from vfm_course.whole_file import whole_text
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

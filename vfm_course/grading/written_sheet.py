@@ -10,8 +10,9 @@ from pathlib import Path
 
 from vfm_course.errors import UserError
 from vfm_course.exercises.record import Written
+from vfm_course.exercises.verdict import RIGHT, WRONG
 from vfm_course.grading.assignment import Assignment
-from vfm_course.grading.result import RIGHT, WRITTEN, WRONG, Graded
+from vfm_course.grading.result import WRITTEN, Graded
 from vfm_course.grading.tables import safe_cell
 from vfm_course.whole_file import whole_text
 
