@@ -43,6 +43,7 @@ def grade(
     from vfm_course.errors import UserError
     from vfm_course.grading import isolation
     from vfm_course.grading.batch import grade_all
+    from vfm_course.grading.forked import Zygote
     from vfm_course.grading.hidden import hidden_paths
     from vfm_course.grading.limits import Limits
     from vfm_course.grading.outputs import write_all
@@ -56,19 +57,21 @@ def grade(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{str(out)!r} cannot be a folder for the grades: {error.strerror}.") from error
-    held = isolation.probe(kernel=full)
-    for sentence in held.sentences():
-        typer.echo(sentence)
-    if not held.complete and not trust:
-        raise UserError("This machine cannot shut the learners' code in: grade on Linux, or trust it with --trust.")
-    with tempfile.TemporaryDirectory(prefix="vfm-submissions-") as unpacked:
+    with (
+        tempfile.TemporaryDirectory(prefix="vfm-submissions-") as unpacked,
+        Zygote() as zygote,  # loads torch while the machine is tested
+    ):
         found = find_submissions(submissions, Path(unpacked))
+        held = isolation.probe(kernel=full)
+        for sentence in held.sentences():
+            typer.echo(sentence)
+        if not held.complete and not trust:
+            raise UserError("This machine cannot shut the learners' code in: grade on Linux, or trust it with --trust.")
         hidden = hidden_paths([submissions, Path(unpacked), out])
-        rules = Rules(
-            wanted, Limits(wall=timeout, cpu=int(timeout) + 1, memory_mb=memory), seed, hidden=hidden, full=full
-        )
+        limits = Limits(wall=timeout, cpu=int(timeout) + 1, memory_mb=memory)
+        rules = Rules(wanted, limits, seed, hidden=hidden, full=full)
         with _progress(len(found)) as show:
-            graded = grade_all(found, rules, out, jobs or os.cpu_count() or 1, show)
+            graded = grade_all(found, rules, out, jobs or os.cpu_count() or 1, show, zygote)
     for line in write_all(graded, wanted, held.sentences(), out, given):
         typer.echo(line)
 

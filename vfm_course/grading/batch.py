@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,6 +27,7 @@ def grade_all(
     out: Path,
     jobs: int = 1,
     show: Callable[[Graded, bool], None] | None = None,
+    zygote: Zygote | None = None,
 ) -> list[Graded]:
     """Grades a class; the result does not depend on the order or on `jobs`.
 
@@ -34,6 +35,7 @@ def grade_all(
         out: finished submissions are kept below it, and taken from there when nothing that they depend on has changed.
         jobs: submissions at a time.
         show: called for each when it is done, with whether it was taken from an earlier run.
+        zygote: one that has been started already; without it one is started for this class.
 
     Returns:
         In the order of `submissions`.
@@ -50,7 +52,7 @@ def grade_all(
                 show(found, True)
     left = [one for one in submissions if one.student not in done]
     if left:
-        with _pool(jobs) as (pool, zygote):
+        with _pool(jobs, zygote) as (pool, zygote):
             running = {pool.submit(grade, one, rules, zygote): one for one in left}
             for future in as_completed(running):
                 one, graded = running[future], future.result()
@@ -63,9 +65,9 @@ def grade_all(
 
 
 @contextmanager
-def _pool(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, Zygote]]:
+def _pool(jobs: int, zygote: Zygote | None) -> Iterator[tuple[ThreadPoolExecutor, Zygote]]:
     """Threads suffice: they wait for the learners' processes."""
-    with Zygote() as zygote:
+    with nullcontext(zygote) if zygote else Zygote() as zygote:
         pool = ThreadPoolExecutor(max_workers=max(1, jobs))
         try:
             yield pool, zygote

@@ -41,7 +41,7 @@ class Zygote:
         )
         theirs.close()
         self._control.settimeout(_START_SECONDS)
-        self._reply()
+        self._ready = False
         return self
 
     def __exit__(self, *problem) -> None:
@@ -67,6 +67,9 @@ class Zygote:
         wanted = {"scratch": str(scratch), "limits": asdict(limits), "hidden": [str(path) for path in hidden],
                   "kernel": str(kernel) if kernel else ""}  # fmt: skip
         with theirs, self._lock:
+            if not self._ready:  # awaited as late as this, so that other work can be done meanwhile
+                self._reply()
+                self._ready = True
             socket.send_fds(self._control, [json.dumps({"fork": wanted}).encode()], [theirs.fileno()])
             return ForkedProcess(self, self._reply()["pid"], ours)
 
