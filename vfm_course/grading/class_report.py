@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -57,8 +58,12 @@ def plot(graded: Sequence[Graded], assignment: Assignment) -> bytes:
     bars.set_xlabel("submissions")
     bars.set_ylabel("exercise")
     bars.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.9 / height), ncols=6, frameon=False)
-    spread.hist([one.points for one in graded], bins=min(20, max(5, len(graded) // 3)), color="#1565c0")
-    spread.set_xlim(0, max(assignment.total, 1))
+    step = max(1, math.ceil(assignment.total / 40))
+    edges = [step * (number - 0.5) for number in range(int(assignment.total // step) + 3)]  # a bar a point
+    spread.hist([one.points for one in graded], bins=edges, color="#1565c0", rwidth=0.9)
+    spread.set_xlim(edges[0], assignment.total + step / 2)
+    spread.xaxis.get_major_locator().set_params(integer=True)
+    spread.yaxis.get_major_locator().set_params(integer=True)
     spread.set_xlabel(f"points of {number(assignment.total)}")
     spread.set_ylabel("submissions")
     picture = io.BytesIO()
@@ -77,6 +82,7 @@ def report(graded: Sequence[Graded], assignment: Assignment, isolation: Sequence
     if graded:
         picture = base64.b64encode(plot(graded, assignment)).decode()
         alt = "A bar for each exercise, divided into right, wrong and not attempted, and a histogram of the totals"
+        parts.append("<p>What became of each exercise, and how many have how many points:</p>")
         parts.append(f'<img alt="{alt}" style="max-width: 100%" src="data:image/png;base64,{picture}">')
     rows = [f"<tr><td>{count}</td><td>{html.escape(each)}</td><td>{inline(says)}</td></tr>"
             for each, says, count in common_mistakes(graded)]  # fmt: skip
