@@ -2,13 +2,15 @@
 
 import csv
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import hostile
 import pytest
 
 from vfm_course.grading import isolation
-from vfm_course.grading.assignment import Assignment
+from vfm_course.grading.assignment import Assignment, late_policy
 from vfm_course.grading.batch import grade_all
 from vfm_course.grading.forked import Zygote
 from vfm_course.grading.grade import grade
@@ -80,6 +82,18 @@ def test_a_class_with_all_of_them(tmp_path):
     write_all(both[1], ours.assignment, ["tested"], tmp_path / "one", {})
     rows = list(csv.DictReader((tmp_path / "one" / "grades.csv").open(encoding="utf-8")))
     assert len(rows) == len(found) and {row["student"]: float(row["total"]) for row in rows} == points[0]
+
+
+def test_lateness_costs_what_was_said(tmp_path, zygote):
+    hostile.write(tmp_path / "in" / "doejane_LATE_12_345_lab.ipynb")
+    (one,) = find_submissions(tmp_path / "in", tmp_path / "unpacked")
+    due = datetime(2026, 12, 1, tzinfo=UTC)
+    late = replace(rules(), assignment=Assignment(dict(hostile.POINTS), due, late_policy("10 % per day")))
+    unknown = grade(one, late, zygote)
+    assert unknown.points == ALL and "take off by hand" in unknown.notes[0]
+    known = grade(replace(one, submitted=due + timedelta(hours=30)), late, zygote)
+    assert known.points == pytest.approx(0.8 * ALL) and not known.notes
+    assert grade(replace(one, submitted=due), late, zygote).points == ALL
 
 
 def test_a_stopped_run_goes_on(tmp_path):

@@ -29,6 +29,8 @@ def grade(submission: Submission, rules: Rules, zygote: Zygote) -> Graded:
         "kept": kept,
     }
     notes = list(submission.notes)
+    if submission.late and submission.submitted is None and rules.assignment.late.per_day:
+        notes.append("The platform says that it came late, but not when: take off by hand what lateness costs.")
     try:
         if submission.problem:
             raise Unreadable(submission.problem)
