@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,29 +41,32 @@ def grade(
 
     Example: vfm-course grade handed_in.zip --out graded --notebook 06
     """
-    from vfm_course.errors import UserError
-    from vfm_course.grading import isolation
-    from vfm_course.grading.batch import grade_all
     from vfm_course.grading.forked import Zygote
-    from vfm_course.grading.hidden import hidden_paths
-    from vfm_course.grading.limits import Limits
-    from vfm_course.grading.outputs import write_all
-    from vfm_course.grading.result import Rules
-    from vfm_course.grading.submissions import find_submissions
-    from vfm_course.grading.written_sheet import read_sheet
+    from vfm_course.grading.isolation import probe
 
-    wanted = _wanted(notebook, only, assignment, deadline, late)
-    given = read_sheet(marks, wanted) if marks else {}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{str(out)!r} cannot be a folder for the grades: {error.strerror}.") from error
     with (
         tempfile.TemporaryDirectory(prefix="vfm-submissions-") as unpacked,
-        Zygote() as zygote,  # loads torch while the machine is tested
+        Zygote() as zygote,  # loads torch, and the machine is tested, while this process imports the checks
+        ThreadPoolExecutor(1) as aside,
     ):
+        probing = aside.submit(probe, kernel=full)
+        from vfm_course.errors import UserError
+        from vfm_course.grading.batch import grade_all
+        from vfm_course.grading.hidden import hidden_paths
+        from vfm_course.grading.limits import Limits
+        from vfm_course.grading.outputs import write_all
+        from vfm_course.grading.result import Rules
+        from vfm_course.grading.submissions import find_submissions
+        from vfm_course.grading.written_sheet import read_sheet
+
+        wanted = _wanted(notebook, only, assignment, deadline, late)
+        given = read_sheet(marks, wanted) if marks else {}
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{str(out)!r} cannot be a folder for the grades: {error.strerror}.") from error
         found = find_submissions(submissions, Path(unpacked))
-        held = isolation.probe(kernel=full)
+        held = probing.result()
         for sentence in held.sentences():
             typer.echo(sentence)
         if not held.complete and not trust:

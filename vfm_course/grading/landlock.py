@@ -74,22 +74,23 @@ def permitted(readable: Sequence[Path], hidden: Sequence[Path]) -> Iterator[tupl
     out_of_sight = {path.resolve() for path in hidden}
     # Compiled modules hold what their source holds.
     out_of_sight |= {path.parent / "__pycache__" for path in out_of_sight if path.suffix == ".py"}
+    above = {folder for path in out_of_sight for folder in path.parents}
     for root in dict.fromkeys(path.resolve() for path in readable):
-        yield from _without(root, out_of_sight)
+        yield from _without(root, out_of_sight, above)
 
 
-def _without(path: Path, hidden: set[Path]) -> Iterator[tuple[Path, int]]:
+def _without(path: Path, hidden: set[Path], above: set[Path]) -> Iterator[tuple[Path, int]]:
+    """`above` are the folders with something hidden below them."""
     if path in hidden:
         return
-    within = {each for each in hidden if path in each.parents}
-    if not within:
+    if path not in above:
         yield path, _LOOK
         return
     yield path, _LIST  # Python imports nothing from a folder that it cannot list
     with contextlib.suppress(OSError):
         for child in path.iterdir():
             if not child.is_symlink():  # what it points to is permitted, or not, where it lies
-                yield from _without(child, within)
+                yield from _without(child, hidden, above)
 
 
 def restrict(scratch: Path, readable: Sequence[Path], hidden: Sequence[Path]) -> int:
