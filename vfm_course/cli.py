@@ -11,7 +11,10 @@ from vfm_course import __version__
 from vfm_course.errors import UserError
 
 # One module each in vfm_course.commands, with a function of the same name. A module that is not there yet is left out.
-COMMANDS = ("start", "doctor", "draw", "models", "toolkit", "duplicates", "pretrain", "brand", "bundle")
+COMMANDS = (
+    *("start", "doctor", "draw", "models", "toolkit", "duplicates", "pretrain", "brand", "bundle"),
+    *("check", "grade", "autograder"),
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Vision foundation models, built and measured.")
 for name in COMMANDS:

@@ -37,6 +37,9 @@ class Exercise(Entry):
 
     `reference` is "module:attribute" and is imported only when somebody needs it. `check(answer, draw)` is written
     once and runs in the notebook and out of process alike (see `answer.py`).
+
+    `whole_notebook`: it needs what the notebook's other cells have made (a trained model), so that a grader runs all of
+    them. Otherwise only the definitions that it uses run.
     """
 
     points: int
@@ -44,6 +47,7 @@ class Exercise(Entry):
     check: Callable
     mistakes: tuple[Mistake, ...]
     kind: str = "function"
+    whole_notebook: bool = False
 
     def load_reference(self) -> Callable:
         """The reference answer itself (a function or a class)."""

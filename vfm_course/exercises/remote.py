@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Protocol
 
 from vfm_course.exercises.answer import Answer, serve_callback
 from vfm_course.exercises.failures import WorkerGone
@@ -19,18 +20,41 @@ from vfm_course.exercises.protocol import MAX_MESSAGE, ProtocolError, from_line,
 _START_SECONDS = 120  # torch's first import on a slow disk
 
 
+class Process(Protocol):
+    """What a worker needs of a process: `subprocess.Popen` has it."""
+
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+
+    def poll(self) -> int | None: ...
+    def kill(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+def _begin() -> Process:
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return subprocess.Popen(
+        [sys.executable, "-m", "vfm_course.exercises.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+    )
+
+
 class Worker:
     """One process that runs one notebook's cells. Use as a context manager; POSIX only (pipes and select).
 
     Args:
         limit: seconds of wall time for one check (`fresh_time` starts the clock), and for running the cells.
-        command: what starts the process; the grader wraps it in its isolation.
+        begin: starts the process; the grader has one that shuts it in.
     """
 
-    def __init__(self, limit: float | None = None, command: list[str] | None = None):
+    def __init__(self, limit: float | None = None, begin: Callable[[], Process] | None = None):
         self.limit = default_limit() if limit is None else limit
-        self._command = command or [sys.executable, "-m", "vfm_course.exercises.worker"]
-        self._process: subprocess.Popen | None = None
+        self._begin = begin or _begin
+        self._process: Process | None = None
         self._cells: list[str] = []
         self._buffer = b""
         self._deadline = 0.0
@@ -107,15 +131,7 @@ class Worker:
         if self._process is not None and self._process.poll() is None:
             return
         self.close()
-        root = str(Path(__file__).resolve().parents[2])
-        paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-        self._process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
-        )
+        self._process = self._begin()
         os.set_blocking(self._process.stdin.fileno(), False)
         self._deadline = time.monotonic() + _START_SECONDS
         self._read_line()

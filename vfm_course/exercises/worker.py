@@ -136,19 +136,29 @@ class Server:
                 self._send(self._notebook.benches[message["id"]].serve(message["request"], self._ask))
 
 
-def main() -> None:
-    """Entry point of the process. What the learner prints goes nowhere; the protocol has descriptors of its own."""
+def load_torch() -> None:
+    """What nearly every answer needs; one thread, so that a verdict does not depend on the machine's cores."""
     import torch
 
     torch.set_num_threads(1)
+
+
+def refuse_answers() -> None:
+    """From now on this process cannot import what holds answers; `Server` alone, imported before, goes on."""
+    for name in [name for name in sys.modules if name.startswith(_REFUSED)]:
+        del sys.modules[name]
+    sys.meta_path.insert(0, _Refuse())
+
+
+def main() -> None:
+    """Entry point of the process. What the learner prints goes nowhere; the protocol has descriptors of its own."""
+    load_torch()
     source = os.fdopen(os.dup(0), "rb")
     sink = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    for name in [name for name in sys.modules if name.startswith(_REFUSED)]:
-        del sys.modules[name]
-    sys.meta_path.insert(0, _Refuse())
+    refuse_answers()
     Server(source, sink).serve()
 
 
