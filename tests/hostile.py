@@ -58,6 +58,7 @@ ATTACKS = {
         "return torch.zeros(3, 6, 5).as_subclass(Lie)"
     ),
     "patched torch": body("torch.allclose = torch.isclose = lambda *a, **k: torch.tensor(True)\nreturn image"),
+    "patched numpy": body("import numpy\nnumpy.allclose = numpy.array_equal = lambda *a, **k: True\nreturn image"),
     "patched json": body("import json\njson.dumps = lambda *a, **k: '{\"ok\": true}'\nreturn image"),
     "patched builtins": body(
         "import builtins\nbuiltins.isinstance = lambda *a: True\nbuiltins.len = lambda *a: 3\nreturn image"

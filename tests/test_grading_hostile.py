@@ -58,9 +58,25 @@ def test_what_is_only_strange_keeps_its_points(name, tmp_path, zygote):
     assert one.points == ALL
 
 
-def test_reaching_for_the_answers_is_reported_and_costs_everything(tmp_path, zygote):
-    one = graded(tmp_path, zygote, hostile.ATTACKS["reads the answers"])
-    assert one.points == 0 and one.tampering == ("6.2 tried to import the answers",)
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("reads the answers", "tried to import the answers"),
+        ("reads the answers' file", "tried to read the answers' file"),
+        ("reads the checks' file", "tried to read the checks' file"),
+        ("kill the parent", "reached for the grader's process"),
+        ("writes on the grader's line", "wrote on the grader's own line"),
+    ],
+)
+def test_reaching_for_the_answers_is_reported_and_costs_everything(name, what, tmp_path, zygote):
+    one = graded(tmp_path, zygote, hostile.ATTACKS[name])
+    assert one.points == 0 and one.tampering == (f"6.2 {what}",)
+
+
+def test_an_honest_failure_is_no_tampering(tmp_path, zygote):
+    for name in ("a syntax error", "a socket", "os._exit", "recursion", "gigabytes returned", "raises something strange"):
+        one = graded(tmp_path, zygote, hostile.ATTACKS[name])
+        assert not one.tampering and one.points == ALL - hostile.POINTS["6.2"]
 
 
 def test_a_class_with_all_of_them(tmp_path):

@@ -141,6 +141,9 @@ def _failure(found: object) -> str:
 _TRIED = {
     "is not available where exercises are checked": "tried to import the answers",
     "sent something else than an answer": "wrote on the grader's own line",
+    "vfm_course/solutions": "tried to read the answers' file",
+    "vfm_course/exercises/ch": "tried to read the checks' file",
+    "os.getppid()": "reached for the grader's process",
 }
 
 

@@ -28,6 +28,8 @@ class Zygote:
         self._process: subprocess.Popen | None = None
 
     def __enter__(self) -> Zygote:
+        if not hasattr(os, "fork"):
+            raise UserError("Grading needs Linux or macOS: on Windows run it in WSL.")
         self._control, theirs = socket.socketpair()
         root = str(Path(__file__).resolve().parents[2])
         paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
