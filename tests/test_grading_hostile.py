@@ -74,7 +74,8 @@ def test_reaching_for_the_answers_is_reported_and_costs_everything(name, what, t
 
 
 def test_an_honest_failure_is_no_tampering(tmp_path, zygote):
-    for name in ("a syntax error", "a socket", "os._exit", "recursion", "gigabytes returned", "raises something strange"):
+    names = ("a syntax error", "a socket", "os._exit", "recursion", "gigabytes returned", "raises something strange")
+    for name in names:
         one = graded(tmp_path, zygote, hostile.ATTACKS[name])
         assert not one.tampering and one.points == ALL - hostile.POINTS["6.2"]
 

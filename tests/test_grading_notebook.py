@@ -10,8 +10,9 @@ from pathlib import Path
 import hostile
 import pytest
 
-from vfm_course.grading import notebook
-from vfm_course.grading.notebook import Cell, Unreadable, parsed, read_notebook
+from vfm_course.grading import syntax
+from vfm_course.grading.notebook import Cell, Unreadable, read_notebook
+from vfm_course.grading.syntax import parsed
 
 SOURCE = "x = 'é'\nprint(x)"
 WHOLE = json.dumps(hostile.notebook([SOURCE, "y = 2"]), ensure_ascii=False)
@@ -247,7 +248,7 @@ def test_what_is_not_python_raises_what_it_says(source):
 
 def test_statements_know_their_lines_and_texts():
     source = "%%time\nx = 'é'; y = 2\n\n@a(\n  1)\n# of b\n@b\ndef f():\n    return 'ü'; z = 3\nif x: y; z"
-    assert [(first, text) for _, first, text in notebook.statements(source)] == [
+    assert [(first, text) for _, first, text in syntax.statements(source)] == [
         (2, "x = 'é'"),
         (2, "y = 2"),
         (4, "@a(\n  1)\n# of b\n@b\ndef f():\n    return 'ü'; z = 3"),
@@ -268,7 +269,7 @@ NAMES = {  # a statement -> the names that it binds, uses at once and uses later
 
 @pytest.mark.parametrize("text", NAMES)
 def test_names_are_sorted_by_when_they_are_used(text):
-    assert notebook.names_of(text) == tuple(set(names.split()) for names in NAMES[text])
+    assert syntax.names_of(text) == tuple(set(names.split()) for names in NAMES[text])
 
 
 VALUES = {  # an expression -> what it stands for
@@ -290,10 +291,10 @@ VALUES = {  # an expression -> what it stands for
 @pytest.mark.parametrize("text", VALUES)
 def test_values_are_read_where_that_takes_no_running(text):
     known = {"known": "k", "large": "x" * 60_000}
-    assert notebook.value_of(ast.parse(text, mode="eval").body, known) == VALUES[text]
+    assert syntax.value_of(ast.parse(text, mode="eval").body, known) == VALUES[text]
 
 
 def test_what_a_statement_changes():
     changes = {"a[0] = 1": "a", "a.b += 1": "a", "a += 1": "a", "a.b.append(1)": "a", "a = 1": "", "a.sort()": ""}
     for text, names in changes.items():
-        assert notebook.changed_by(ast.parse(text).body[0]) == set(names.split())
+        assert syntax.changed_by(ast.parse(text).body[0]) == set(names.split())

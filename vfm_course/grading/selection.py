@@ -12,7 +12,8 @@ from functools import lru_cache
 from itertools import groupby
 
 from vfm_course.exercises.registry import reading_order
-from vfm_course.grading.notebook import Notebook, changed_by, names_of, root_of, run_now, statements, value_of
+from vfm_course.grading.notebook import Notebook
+from vfm_course.grading.syntax import changed_by, names_of, root_of, run_now, statements, value_of
 
 # A call of these, or into these packages, is work that belongs to the notebook: it prints, plots, loads or trains.
 _BUSY_NAMES = {"print", "display", "input", "open", "exec", "eval", "breakpoint", "help", "exit", "quit"}
