@@ -63,6 +63,15 @@ def test_nothing_handed_in_is_one_sentence(tmp_path):
         assert done.returncode == 2 and done.stderr.strip().count("\n") == 0 and "Traceback" not in done.stderr
 
 
+def test_a_place_that_does_not_fit_is_one_sentence(tmp_path):
+    path = hostile.write(tmp_path / "in" / "anna.ipynb")
+    for source, out, says in ((path, tmp_path / "out", "is one notebook"),
+                              (path.parent, path.parent / "out", "among the submissions")):  # fmt: skip
+        done = course("grade", source, "--out", out, "--only", "6.1")
+        assert done.returncode == 2 and says in done.stderr and done.stderr.strip().count("\n") == 0
+    assert not (path.parent / "out").exists()
+
+
 def test_a_learner_gets_the_same_verdict(tmp_path):
     path = hostile.write(tmp_path / "mine.ipynb", hostile.body("return image.float().permute(2, 0, 1)"))
     done = course("check", path, "--only", ONLY)

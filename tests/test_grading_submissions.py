@@ -277,7 +277,8 @@ def test_what_holds_nothing_to_grade_is_refused_in_one_sentence(tmp_path):
     nothing = "holds no submissions: put one .ipynb, zip or folder there for each student."
     no_zip = "cannot be unpacked: it is no zip, or a broken one; name a folder or a zip with the submissions."
     missing = "does not exist: name the folder or the zip with the submissions."
-    sentences = {"empty": nothing, "empty.zip": nothing, "others": nothing, "no.zip": no_zip, "one.ipynb": no_zip}
+    alone = "is one notebook: name the folder that it lies in, or use `vfm-course check`."
+    sentences = {"empty": nothing, "empty.zip": nothing, "others": nothing, "no.zip": no_zip, "one.ipynb": alone}
     for name, sentence in [*sentences.items(), ("missing", missing)]:
         with pytest.raises(UserError) as caught:
             found(tmp_path / name)

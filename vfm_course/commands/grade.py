@@ -61,6 +61,8 @@ def grade(
 
         wanted = _wanted(notebook, only, assignment, deadline, late)
         given = read_sheet(marks, wanted) if marks else {}
+        if submissions.resolve() in (out.resolve(), *out.resolve().parents):
+            raise UserError("The grades would lie among the submissions: name another folder with --out.")
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:

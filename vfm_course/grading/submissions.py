@@ -64,7 +64,7 @@ def find_submissions(source: Path, unpack_to: Path) -> list[Submission]:
     Args:
         source: a folder or a zip: one notebook, zip or folder for each student, or a download from Canvas, Moodle,
             Gradescope or nbgrader.
-        unpack_to: a folder, made if need be, where zips are unpacked. It has to last until the grading is over.
+        unpack_to: a folder, made if need be, where zips are unpacked; it has to last as long as the submissions.
 
     Raises:
         UserError: there is nothing to grade, or no room to unpack it; the sentence says what to do.
@@ -87,6 +87,8 @@ def _opened(source: Path, unpack_to: Path) -> tuple[Path, tuple[LeftOut, ...]]:
     """The folder to look into, and what of a zip could not be unpacked."""
     if not source.exists():
         raise UserError(f"{str(source)!r} does not exist: name the folder or the zip with the submissions.")
+    if _notebook(source.name) and source.is_file():
+        raise UserError(f"{source.name!r} is one notebook: name the folder that it lies in, or use `vfm-course check`.")
     if source.is_dir():
         within = [path for path in listing(source) if path != unpack_to]
         if len(within) != 1 or not _zip(within[0].name) or not plain_file(within[0]):
