@@ -364,11 +364,12 @@ def test_the_probe_notices_what_is_not_stopped(monkeypatch):
     outcomes = isolation._outcomes(shut_in=False)
     assert {name.partition(":")[0] for name in outcomes} == {field.name for field in fields(isolation.Held)}
     assert not any(stopped for name, stopped in outcomes.items() if "/proc" not in name), outcomes
-    monkeypatch.setattr(isolation, "_outcomes", lambda hidden: outcomes)
+    monkeypatch.setattr(isolation, "_outcomes", lambda hidden, kernel: outcomes)
     assert isolation.probe() == isolation.Held()
-    monkeypatch.setattr(isolation, "_outcomes", lambda hidden: dict.fromkeys(outcomes, True) | {"reads: one": False})
+    all_but_one = dict.fromkeys(outcomes, True) | {"reads: one": False}
+    monkeypatch.setattr(isolation, "_outcomes", lambda hidden, kernel: all_but_one)
     assert not isolation.probe().complete and isolation.probe().network
-    monkeypatch.setattr(isolation, "_outcomes", lambda hidden: {})
+    monkeypatch.setattr(isolation, "_outcomes", lambda hidden, kernel: {})
     assert isolation.probe() == isolation.Held()
 
 
@@ -387,12 +388,14 @@ def test_what_is_hidden_is_taken_out_of_what_may_be_read(tmp_path):
     assert list(landlock.permitted([tmp_path / "all"], [tmp_path / "all"])) == []
 
 
-def verdict(machine: str, number: int, *arguments: int, architecture: int | None = None) -> int:
+def verdict(
+    machine: str, number: int, *arguments: int, architecture: int | None = None, callable_: bool = False
+) -> int:
     """What the filter says: an interpreter for the five instructions that it uses."""
     shown = struct.pack(
         "<iIQ6Q", number, architecture or seccomp._ARCHITECTURES[machine], 0, *arguments, *[0] * (6 - len(arguments))
     )
-    steps = [struct.unpack("HBBI", step) for step in seccomp._program(machine, own=77)]
+    steps = [struct.unpack("HBBI", step) for step in seccomp._program(machine, 77, callable_)]
     at, held = 0, 0
     while True:
         code, if_true, if_false, value = steps[at]
@@ -424,6 +427,20 @@ def test_the_filter_on_either_machine(machine):
     assert [call("openat", 0, 0, flags) for flags in (0, 0x241, 0x200)] == [yes, yes, no]
     assert verdict(machine, 63 if machine == "aarch64" else 0) == yes  # read
     assert verdict(machine, 0, architecture=0x40000003) == seccomp._KILL  # 32-bit calls on a 64-bit machine
+
+
+@pytest.mark.parametrize("machine", seccomp._ARCHITECTURES)
+def test_a_kernel_can_be_called_and_calls_nobody(machine):
+    def call(name: str, *arguments: int) -> int:
+        return verdict(machine, (seccomp._REFUSED | seccomp._CONDITIONAL)[name][machine], *arguments, callable_=True)
+
+    yes, no = seccomp._ALLOW, seccomp._REFUSE
+    assert {call(name) for name in ("bind", "listen", "accept", "accept4")} == {yes}
+    assert call("socket", socket.AF_UNIX) == call("socketpair", socket.AF_UNIX) == yes
+    assert call("socket", socket.AF_INET) == call("socket", 16) == seccomp._INVALID
+    assert call("sched_setscheduler", 1) == seccomp._PRETEND and call("sched_setscheduler", 77) == yes
+    others = [name for name, each in seccomp._REFUSED.items() if machine in each and name not in seccomp._TO_BE_CALLED]
+    assert {call(name) for name in others} == {no} and "connect" in others and "sendmsg" in others
 
 
 def test_the_numbers_are_those_of_the_kernels_headers():

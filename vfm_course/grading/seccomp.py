@@ -91,7 +91,7 @@ class _Condition:
     otherwise: int = _REFUSE
 
 
-def _conditions(own: int, callable_: bool) -> dict[str, _Condition]:
+def _conditions(own: int, callable_: bool = False) -> dict[str, _Condition]:
     """When a system call is permitted to the process with the number `own`."""
     thread = 0x10000  # CLONE_THREAD: threads are permitted, processes are not
     emptying = _Condition(1, (os.O_TRUNC,), among=False, mask=os.O_TRUNC | os.O_ACCMODE)  # although opened to read
@@ -117,7 +117,7 @@ def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
     return struct.pack("HBBI", code, if_true, if_false, value)
 
 
-def _program(machine: str, own: int, callable_: bool) -> list[bytes]:
+def _program(machine: str, own: int, callable_: bool = False) -> list[bytes]:
     """The filter's instructions. Each jump is to the next few, so that no distance has to be counted."""
     steps = [_step(_LOAD, _ARCHITECTURE_AT), _step(_EQUAL, _ARCHITECTURES[machine], 1), _step(_RETURN, _KILL)]
     steps += [_step(_LOAD, _NUMBER_AT), _step(_GREATER, _LAST_KNOWN, 0, 1), _step(_RETURN, _UNKNOWN)]
