@@ -2,7 +2,7 @@
 
 Nothing that a check expects ever enters here: no checks, no reference answers. Importing them is refused below, which
 keeps honest code honest; a learner who reads the files by hand is kept out by the operating system's isolation, which
-the grader adds around this process (a later part of the project).
+the grader adds around this process (`grading/isolation.py`).
 """
 
 from __future__ import annotations
