@@ -80,6 +80,15 @@ def test_a_learner_gets_the_same_verdict(tmp_path):
         assert said in done.stdout
 
 
+def test_of_a_notebook_with_exercises_of_two_chapters_both_are_checked(tmp_path):
+    path = tmp_path / "mine.ipynb"
+    other = '@exercise("1.1")\ndef tokens_of(*anything):\n    ...'
+    path.write_text(json.dumps(hostile.notebook([hostile.SETUP, hostile.FIRST, other])), encoding="utf-8")
+    done = course("check", path)
+    assert done.returncode == 0, done.stderr
+    assert "✓ 6.1" in done.stdout and "· 1.1" in done.stdout and "6.2" not in done.stdout
+
+
 def test_a_notebook_of_something_else_is_said_to_be_so(tmp_path):
     path = tmp_path / "other.ipynb"
     path.write_text(json.dumps(hostile.notebook(["print(1)"])))

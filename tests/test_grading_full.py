@@ -80,6 +80,12 @@ def test_work_of_the_notebook_is_there_only_after_a_whole_run(tmp_path, zygote, 
     assert statuses(tmp_path, zygote, second, own) == ["right"] * 3
 
 
+def test_a_failure_names_the_cell_of_the_notebook(tmp_path, zygote):
+    (result,) = [each for each in graded(tmp_path, zygote, hostile.body("return image", before="x = 1 / 0")).results
+                 if each.id == "6.2"]  # fmt: skip
+    assert "Cell 3 raised ZeroDivisionError" in result.message
+
+
 def test_an_endless_cell_uses_up_the_time_of_its_submission_only(tmp_path, zygote):
     rules = replace(RULES, limits=Limits(wall=8, cpu=30, memory_mb=1024))
     one = graded(tmp_path, zygote, "while True: pass\n" + hostile.SECOND, rules)

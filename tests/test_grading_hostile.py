@@ -9,7 +9,7 @@ from pathlib import Path
 import hostile
 import pytest
 
-from vfm_course.grading import isolation
+from vfm_course.grading import coding, isolation
 from vfm_course.grading.assignment import Assignment, late_policy
 from vfm_course.grading.batch import grade_all
 from vfm_course.grading.forked import Zygote
@@ -78,6 +78,21 @@ def test_an_honest_failure_is_no_tampering(tmp_path, zygote):
     for name in names:
         one = graded(tmp_path, zygote, hostile.ATTACKS[name])
         assert not one.tampering and one.points == ALL - hostile.POINTS["6.2"]
+
+
+def test_a_failure_names_the_cell_of_the_notebook(tmp_path, zygote):
+    (result,) = [each for each in graded(tmp_path, zygote, hostile.body("return image * x", before="\nx = 1 / 0")).results
+                 if each.id == "6.2"]  # fmt: skip
+    assert "Line 2 of cell 3 (x = 1 / 0) raised ZeroDivisionError" in result.message
+    (result,) = [each for each in graded(tmp_path, zygote, hostile.body("x = = 1")).results if each.id == "6.2"]
+    assert result.message == "Cell 3 raised SyntaxError: invalid syntax (line 4)"
+
+
+@pytest.mark.parametrize("said", [0, -1, 4, True, "1", None, 1.0])
+def test_a_cell_that_was_not_run_has_no_number(said):
+    assert coding._place({"cell": said}, (3, 7, 9)) is None and coding._place("spoilt", (3,)) is None
+    assert coding._place({"cell": 2}, (3, 7, 9)) == 7
+    assert coding._failure({"type": "KeyError", "message": "'x'"}, None) == "Its cell raised KeyError: 'x'"
 
 
 def test_a_class_with_all_of_them(tmp_path):

@@ -38,6 +38,8 @@ def check(
     chapters = sorted({each.partition(".")[0].zfill(2) for each in found} & set(registry.chapters()))
     if not ids and not chapters:
         raise UserError(f"{notebook.name} holds no exercise of the course: no cell says @exercise(…).")
+    if not ids and len(chapters) > 1:  # a notebook of one's own: of each chapter what it holds
+        ids = [each for number in chapters for each in registry.chapter(number) if each in found]
     wanted = of_notebook("", ids) if ids else of_notebook(chapters[0])
     submission = Submission(student="you", path=notebook, submitted=None, notes=(), late=False, problem="")
     with Zygote() as zygote:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
@@ -50,7 +51,7 @@ class OwnCells:
 
         try:
             with Worker(min(self.rules.check_seconds, left), begin) as worker:
-                return _judged(entry, worker, list(chosen.cells), self.rules)
+                return _judged(entry, worker, list(chosen.cells), self.rules, chosen.numbers)
         except WorkerGone as error:
             return _gone(entry, self.rules, error)
         finally:
@@ -99,7 +100,7 @@ class WholeNotebook:
             return _too_late(entry, self.rules), []
         self.until = time.monotonic() + left
         try:
-            return _judged(entry, self.worker, [], self.rules, self.failures)
+            return _judged(entry, self.worker, [], self.rules, seen=self.failures)
         except WorkerGone as error:
             return _gone(entry, self.rules, error)
 
@@ -113,10 +114,18 @@ def _gone(entry: Exercise, rules: Rules, error: WorkerGone) -> Judged:
     return result_of(entry, rules, WRONG, str(error)), _tampering(entry, str(error))
 
 
-def _judged(entry: Exercise, worker: Worker, cells: list[str], rules: Rules, seen: Sequence[dict] = ()) -> Judged:
-    """`seen` are failures of cells that were seen from outside."""
+def _judged(
+    entry: Exercise,
+    worker: Worker,
+    cells: list[str],
+    rules: Rules,
+    numbers: Sequence[int] = (),
+    seen: Sequence[dict] = (),
+) -> Judged:
+    """`numbers` are the cells' in the notebook; `seen` are failures of cells that were seen from outside."""
     loaded = worker.load(cells)
-    failures = [_failure(each) for each in [*loaded["failures"], *seen]]
+    failures = [_failure(each, _place(each, numbers)) for each in loaded["failures"]]
+    failures += [_failure(each, each.get("cell")) for each in seen]
     attempts = [attempt for sentence in failures for attempt in _tampering(entry, sentence)]
     if not loaded["defined"].get(entry.id):
         if failures and entry.id not in loaded["defined"]:
@@ -128,12 +137,24 @@ def _judged(entry: Exercise, worker: Worker, cells: list[str], rules: Rules, see
     return result, attempts
 
 
-def _failure(found: object) -> str:
+# The name that a cell has as a file, in the message of a syntax error.
+_OWN_FILE = re.compile(r" \((?:<cell \d+>|\d+\.py), line (\d+)\)$")
+
+
+def _place(found: object, numbers: Sequence[int]) -> int | None:
+    """The notebook's number of the cell that failed, if what the learner's process says of it can be true."""
+    ran = found.get("cell") if isinstance(found, dict) else None
+    return numbers[ran - 1] if type(ran) is int and 0 < ran <= len(numbers) else None
+
+
+def _failure(found: object, number: int | None) -> str:
     """The sentence on a cell that failed. It comes from the learner's process and may be anything."""
     if not isinstance(found, dict):
         return "A cell of this exercise failed."
     line, source, kind, message = (str(found.get(key) or "")[:300] for key in ("line", "source", "type", "message"))
-    where = f"Line {line} of its cell ({source})" if line else "Its cell"
+    message = _OWN_FILE.sub(r" (line \1)", message)
+    cell = f"cell {number}" if number else "its cell"
+    where = f"Line {line} of {cell} ({source})" if line else cell[0].upper() + cell[1:]
     return f"{where} raised {kind}: {message}"
 
 

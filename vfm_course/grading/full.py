@@ -62,14 +62,16 @@ def _execute(
     import nbformat
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-    sources = [cell.source for cell in notebook.cells if cell.kind == "code"]
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in [*sources, DONE]])
+    cells = [cell for cell in notebook.cells if cell.kind == "code"]
+    sources = [*(cell.source for cell in cells), DONE]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     late = WorkerGone("Your notebook took longer than its time and was stopped: is a loop endless?")
     client = _client(book, connection, process, deadline)
 
     def note(cell, cell_index: int, execute_reply: dict) -> None:
         said = execute_reply["content"]
-        failures.append({"type": said.get("ename"), "message": said.get("evalue")})
+        number = cells[cell_index].number if cell_index < len(cells) else None
+        failures.append({"cell": number, "type": said.get("ename"), "message": said.get("evalue")})
 
     client.on_cell_error = note
     try:
