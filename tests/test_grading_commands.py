@@ -87,6 +87,7 @@ def test_of_a_notebook_with_exercises_of_two_chapters_both_are_checked(tmp_path)
     done = course("check", path)
     assert done.returncode == 0, done.stderr
     assert "✓ 6.1" in done.stdout and "· 1.1" in done.stdout and "6.2" not in done.stdout
+    assert "mine.ipynb has exercises of several notebooks" in done.stdout
 
 
 def test_a_notebook_of_something_else_is_said_to_be_so(tmp_path):

@@ -38,8 +38,9 @@ def check(
     chapters = sorted({each.partition(".")[0].zfill(2) for each in found} & set(registry.chapters()))
     if not ids and not chapters:
         raise UserError(f"{notebook.name} holds no exercise of the course: no cell says @exercise(…).")
-    if not ids and len(chapters) > 1:  # a notebook of one's own: of each chapter what it holds
+    if not ids and len(chapters) > 1:  # a notebook of one's own
         ids = [each for number in chapters for each in registry.chapter(number) if each in found]
+        typer.echo(f"Note: {notebook.name} has exercises of several notebooks: what it does not hold is not counted.")
     wanted = of_notebook("", ids) if ids else of_notebook(chapters[0])
     submission = Submission(student="you", path=notebook, submitted=None, notes=(), late=False, problem="")
     with Zygote() as zygote:
