@@ -81,8 +81,8 @@ def test_an_honest_failure_is_no_tampering(tmp_path, zygote):
 
 
 def test_a_failure_names_the_cell_of_the_notebook(tmp_path, zygote):
-    (result,) = [each for each in graded(tmp_path, zygote, hostile.body("return image * x", before="\nx = 1 / 0")).results
-                 if each.id == "6.2"]  # fmt: skip
+    one = graded(tmp_path, zygote, hostile.body("return image * x", before="\nx = 1 / 0"))
+    (result,) = [each for each in one.results if each.id == "6.2"]
     assert "Line 2 of cell 3 (x = 1 / 0) raised ZeroDivisionError" in result.message
     (result,) = [each for each in graded(tmp_path, zygote, hostile.body("x = = 1")).results if each.id == "6.2"]
     assert result.message == "Cell 3 raised SyntaxError: invalid syntax (line 4)"
