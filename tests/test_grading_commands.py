@@ -92,9 +92,10 @@ def test_of_a_notebook_with_exercises_of_two_chapters_both_are_checked(tmp_path)
 
 def test_a_notebook_of_something_else_is_said_to_be_so(tmp_path):
     path = tmp_path / "other.ipynb"
-    path.write_text(json.dumps(hostile.notebook(["print(1)"])))
-    done = course("check", path)
-    assert done.returncode == 2 and "holds no exercise of the course" in done.stderr
+    for source in ("print(1)", '@exercise("6.99")\ndef f(): ...\n@exercise("1.99")\ndef g(): ...'):
+        path.write_text(json.dumps(hostile.notebook([source])))
+        done = course("check", path)
+        assert done.returncode == 2 and "holds no exercise of the course" in done.stderr and not done.stdout
 
 
 def test_the_autograder_gives_the_same_points(tmp_path):

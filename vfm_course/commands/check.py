@@ -35,11 +35,13 @@ def check(
         found = mentioned(read_notebook(notebook))
     except Unreadable as error:
         raise UserError(str(error)) from error
-    chapters = sorted({each.partition(".")[0].zfill(2) for each in found} & set(registry.chapters()))
+    held = {number: known for number in registry.chapters()
+            if (known := [each for each in registry.chapter(number) if each in found])}  # fmt: skip
+    chapters = list(held)
     if not ids and not chapters:
-        raise UserError(f"{notebook.name} holds no exercise of the course: no cell says @exercise(…).")
+        raise UserError(f"{notebook.name} holds no exercise of the course: no cell says @exercise(…) with an id of it.")
     if not ids and len(chapters) > 1:  # a notebook of one's own
-        ids = [each for number in chapters for each in registry.chapter(number) if each in found]
+        ids = [each for known in held.values() for each in known]
         typer.echo(f"Note: {notebook.name} has exercises of several notebooks: what it does not hold is not counted.")
     wanted = of_notebook("", ids) if ids else of_notebook(chapters[0])
     submission = Submission(student="you", path=notebook, submitted=None, notes=(), late=False, problem="")
