@@ -20,3 +20,17 @@ def box_shares(boxes: torch.Tensor, side: int, size: int) -> torch.Tensor:
     down = (torch.minimum(begin + 1, bottom) - torch.maximum(begin, top)).clamp(min=0)
     area = (down[:, :, None] * across[:, None]).flatten(1)
     return area / area.sum(dim=1, keepdim=True)
+
+
+def middle_patches(centres: torch.Tensor, side: int, size: int) -> torch.Tensor:
+    """The patch on which the middle of each thing lies.
+
+    Args:
+        centres: (R, 2), x and y in pixels.
+        side: patches along a side. size: pixels along a side.
+
+    Returns:
+        (R,), patches counted row by row from the top left.
+    """
+    across, down = (centres * side / size).long().clamp(0, side - 1).unbind(1)
+    return down * side + across

@@ -2,7 +2,8 @@
 
 Pictures of one thing leave patches that say little about which thing is where. So beside CLIP's own loss each box has
 to find its phrase among all phrases ("a red cat"; RegionCLIP, Zhong et al. 2022), and a decoder has to write all
-things with their places from the patches (`captioner`). Afterwards the encoder is frozen.
+things with their places from the patches (`captioner`). And the patch on a thing's middle has to find the phrase
+alone: a language model that gets a token a patch has no boxes to take a mean over. Afterwards the encoder is frozen.
 """
 
 from pathlib import Path
@@ -17,7 +18,7 @@ from vfm_course.families.load import load
 from vfm_course.objectives.clip import clip_loss
 from vfm_course.pretraining import encoder
 from vfm_course.pretraining.captioner import Captioner
-from vfm_course.pretraining.regions import box_shares
+from vfm_course.pretraining.regions import box_shares, middle_patches
 from vfm_course.pretraining.trainer import Learner, Recipe
 from vfm_course.pretraining.views import normalise, recolour
 from vfm_course.vlm.drawn import drawn_scenes
@@ -73,29 +74,36 @@ class ClipScenesLearner(Learner):
         texts = self.embed([short_caption(graph, rng) for graph in graphs])
         factor = self.model.logit_scale.exp()
         contrast = clip_loss(self.model.visual_projection(images.pooler_output), texts, factor)
-        region = self.region_loss(images.last_hidden_state[:, 1:], graphs, factor)
+        region, middle = self.phrase_losses(images.last_hidden_state[:, 1:], graphs, factor)
         some = self.batch_size // CAPTIONED
         blind = torch.rand(some, generator=generator) < 0.5
         told = self.read([placed_text(graph) for graph in graphs[:some]])
         caption = self.captioner(images.last_hidden_state[:some], told, blind)
-        return {"loss": contrast + 2 * region + caption, "contrast": contrast, "region": region, "caption": caption}
+        losses = {"contrast": contrast, "region": region, "middle": middle, "caption": caption}
+        return {"loss": contrast + 2 * region + 2 * middle + caption, **losses}
 
     def embed(self, texts: list[str]) -> torch.Tensor:
         """Texts -> (B, D)."""
         tokens = self.read(texts)
         return self.model.get_text_features(input_ids=tokens, attention_mask=(tokens != PAD).long()).pooler_output
 
-    def region_loss(self, patches: torch.Tensor, graphs: list[Scene], factor: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of each box's own phrase among the phrases of all things; `patches` is (B, N, width)."""
+    def phrase_losses(
+        self, patches: torch.Tensor, graphs: list[Scene], factor: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cross-entropy of each thing's own phrase among the phrases of all things, found by the mean of the patches
+        under its box, and by the patch on its middle alone; `patches` is (B, N, width)."""
         things = [(row, thing) for row, graph in enumerate(graphs) for thing in graph.objects]
         side = encoder.SIZE // encoder.PATCH
-        shares = box_shares(torch.tensor([thing.box for _, thing in things]), side, encoder.SIZE)
         rows = torch.tensor([row for row, _ in things])
-        seen = torch.einsum("rn,rnd->rd", shares, patches[rows])  # (R, width)
+        shares = box_shares(torch.tensor([thing.box for _, thing in things]), side, encoder.SIZE)
+        under_box = torch.einsum("rn,rnd->rd", shares, patches[rows])  # (R, width)
+        middles = middle_patches(torch.tensor([thing.centre for _, thing in things]), side, encoder.SIZE)
+        seen = torch.cat([under_box, patches[rows, middles]])
         seen = self.model.visual_projection(self.model.vision_model.post_layernorm(seen))
         phrases = F.normalize(self.embed(list(PHRASES)), dim=1)
         own = torch.tensor([PHRASES.index(with_article(f"{thing.colour} {thing.concept}")) for _, thing in things])
-        return F.cross_entropy(factor * F.normalize(seen, dim=1) @ phrases.T, own)
+        by_box, by_middle = (factor * F.normalize(seen, dim=1) @ phrases.T).chunk(2)
+        return F.cross_entropy(by_box, own), F.cross_entropy(by_middle, own)
 
     def after_step(self, progress: float) -> None:
         self.model.logit_scale.data.clamp_(max=4.6052)  # a factor of at most 100, as in the paper
