@@ -25,14 +25,14 @@ from vfm_course.world.question_stream import QuestionStream
 from vfm_course.world.scene import Scene
 
 SCENES = 60_000  # of the training split
-LENGTH = 144  # tokens of a document at most
-TURNS = 4  # questions and answers in a document
+LENGTH = 208  # tokens of a document at most
+TURNS = 8  # questions and answers in a document
 CHUNK = 2000
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents: `tokens` uint8 (N, 144), zeros behind the end; `answers` bool (N, 144), True where a document answers,
+    """Documents: `tokens` uint8 (N, LENGTH), zeros behind the end; `answers` bool (N, LENGTH), True where a document answers,
     the `<end>` of the answer included; `scenes` (N,), rows of `drawn_scenes("train", …)`."""
 
     tokens: np.ndarray
