@@ -17,6 +17,7 @@ from vfm_course.paths import data_dir
 from vfm_course.pretraining import claims
 from vfm_course.pretraining.recipes import BEGINS_FROM, NAMES
 from vfm_course.pretraining.tables import between
+from vfm_course.vlm.notes import NOTES_FILE
 
 KINDS = {
     "clip": ("contrastive", "objectives/clip.py"),
@@ -45,7 +46,7 @@ def publish(run: Path, folder: Path) -> dict:
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     for path in run.iterdir():  # configuration, processor, tokenizer; not the training's own state
-        if path.suffix == ".json" and path.name != "training.json":
+        if (path.suffix == ".json" and path.name != "training.json") or path.name == NOTES_FILE:
             shutil.copyfile(path, folder / path.name)
     model = getattr(transformers, checkpoint_of(name).model_class).from_pretrained(run, dtype=torch.float32)
     model.half().save_pretrained(folder)

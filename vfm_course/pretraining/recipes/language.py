@@ -1,8 +1,11 @@
 """The pocket language model: a small Llama that has read of the drawn world and never seen it.
 
 It stands for the frozen language models of BLIP-2 and Flamingo, which knew much about the world before they got eyes.
+A scene is told to it in words or in notes (`vlm.notes`). First it only lists what was told, then it is asked for single
+details, then for everything: begun with all sorts of questions, it would stay with the most frequent answers for long.
 """
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +14,27 @@ from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from vfm_course.pretraining.trainer import Learner, Recipe
-from vfm_course.vlm.corpus import corpus
-from vfm_course.vlm.lessons import Retelling
+from vfm_course.vlm.corpus import SCENES, Corpus, corpus
+from vfm_course.vlm.drawn import drawn_scenes
+from vfm_course.vlm.notes import NoteEmbedding, loose, notes_of, save_notes, squared
+from vfm_course.vlm.practice import Speller, detailed, drill, listed
+from vfm_course.vlm.prompts import END as END_WORD
+from vfm_course.vlm.prompts import PICTURE
 from vfm_course.vlm.tokenizer import BEGIN, END, PAD, vlm_tokenizer
+from vfm_course.world.placed_text import placed_text
+from vfm_course.world.scene import Scene
 
-DOCUMENTS = 120_000
+DOCUMENTS = 60_000
 WIDTH, LAYERS, HEADS, INTERMEDIATE = 128, 4, 4, 384  # 0.9 million parameters
 POSITIONS = 512
-FIRST, ALL_AFTER = 0.05, 0.4  # share of the documents at the start; share of the run after which there are all
-RETOLD = 0.5  # share of the documents that are retold
+TOLD = {"words": 0.2, "loose": 0.4, "squared": 0.4}  # shares of the batches
+# What is asked, by share: from each point of the run on until the next one.
+STAGES = (
+    (0.00, {"list": 1.0}),
+    (0.06, {"list": 0.3, "detail": 0.7}),
+    (0.13, {"list": 0.1, "detail": 0.2, "drill": 0.3, "document": 0.4}),
+    (0.20, {"list": 0.1, "detail": 0.05, "drill": 0.3, "document": 0.55}),
+)
 OTHER = 0.1  # weight of the words that no earlier word gives away, beside 1 for those of an answer
 
 
@@ -42,63 +57,97 @@ def language_config() -> LlamaConfig:
 
 
 class LanguageLearner(Learner):
-    """Predicts the next word of documents of about the same length, so that little is padding."""
+    """Predicts the next word of documents, with the scene told in front in words or in notes."""
 
-    batch_size = 32
+    batch_size = 8
 
-    def __init__(self, documents: int = DOCUMENTS):
+    def __init__(self, documents: int = DOCUMENTS, scenes: int = SCENES):
         super().__init__()
-        self.data = corpus(documents)
-        self.order = np.argsort((self.data.tokens != PAD).sum(axis=1), kind="stable")
+        self.documents, self.scenes = documents, scenes
+        self.graphs = drawn_scenes("train", scenes).graphs
         self.model = LlamaForCausalLM(language_config())
-        self.teller = Retelling()
+        self.notes = NoteEmbedding(WIDTH)
+        self.speller = Speller()
+
+    @cached_property
+    def data(self) -> Corpus:
+        """The documents, which only the later stages need."""
+        return corpus(self.documents, self.scenes)
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """Documents of about the same length come together, so that little is padding."""
+        return np.argsort((self.data.tokens != PAD).sum(axis=1), kind="stable")
 
     def forward(self, generator: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
-        # From the shortest documents, of two things and short questions, to all: without it the model is long content
-        # with the most frequent answers before it learns to look up what was told.
-        known = int(len(self.order) * min(1.0, FIRST + progress * (1 - FIRST) / ALL_AFTER))
-        start = int(torch.randint(known - self.batch_size, (1,), generator=generator))
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        tokens, answers = self.batch(self.order[start : start + self.batch_size], rng)
-        logits = self.model(input_ids=tokens[:, :-1]).logits  # padding is last, so that nothing looks at it
+        told = str(rng.choice(list(TOLD), p=list(TOLD.values())))
+        shares = next(shares for begin, shares in reversed(STAGES) if progress >= begin)
+        asked = str(rng.choice(list(shares), p=list(shares.values())))
+        notes, tokens, answers = self.batch(told, asked, rng)
+        words = self.model.get_input_embeddings()
+        inputs = words(tokens)
+        if notes is not None:
+            inputs = torch.cat([self.notes(words, notes), inputs], dim=1)
+        # Padding is last, so that nothing looks at it.
+        logits = self.model(inputs_embeds=inputs, use_cache=False).logits[:, -tokens.shape[1] : -1]
         losses = F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
         weights = torch.where(answers, 1.0, OTHER) * (tokens[:, 1:] != PAD)
-        total = (losses * weights).sum() / weights.sum()
         with torch.no_grad():
             of_answers = losses[answers].mean()
             right = (logits.argmax(-1) == tokens[:, 1:])[answers].float().mean()
-        return {"loss": total, "answers": of_answers, "right": right}
+        return {"loss": (losses * weights).sum() / weights.sum(), "answers": of_answers, "right": right}
 
-    def batch(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens (B, T) and answers, bool (B, T - 1), of these documents, half of them with a retelling."""
+    def batch(
+        self, told: str, asked: str, rng: np.random.Generator
+    ) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
+        """Notes (B, V, 5) if not told in words, tokens (B, T), answers, bool (B, T - 1).
+
+        Args:
+            told: one of `TOLD`. asked: "list", "detail", "drill", or "document" for a caption and questions of the
+                corpus.
+        """
+        if asked == "document":
+            start = int(rng.integers(len(self.order) - self.batch_size + 1))
+            rows = self.order[start : start + self.batch_size]
+        else:
+            rows = rng.integers(len(self.graphs), size=self.batch_size)
+        scenes = [self.graphs[self.data.scenes[row] if asked == "document" else row] for row in rows]
+        notes = {"words": lambda: None, "loose": lambda: loose(scenes, rng), "squared": lambda: squared(scenes)}[told]()
         lines = []
-        for row in rows:
-            tokens, answers = self.data.tokens[row], self.data.answers[row]
-            size = int((tokens != PAD).sum())
-            line = list(zip(tokens[:size].tolist(), answers[:size].tolist(), strict=True))
-            if rng.random() < RETOLD:
-                line = self.retold(line, rng)
+        for i, (row, scene) in enumerate(zip(rows, scenes, strict=True)):
+            line = [(BEGIN, False)]
+            if told == "words":
+                line += self.speller([(f"{PICTURE} {placed_text(scene)}{END_WORD}", False)])
+            if asked == "document":
+                line += self.behind_first_line(row)
+            elif asked == "list":
+                line += self.speller(listed(scene, reading_order(scene, None if notes is None else notes[i])))
+            else:
+                line += self.speller((detailed if asked == "detail" else drill)(scene, rng))
             lines.append(line)
         length = max(map(len, lines))
         table = torch.tensor([line + [(PAD, False)] * (length - len(line)) for line in lines])  # (B, T, 2)
-        return table[..., 0], table[:, 1:, 1].bool()
+        return None if notes is None else torch.from_numpy(notes), table[..., 0], table[:, 1:, 1].bool()
 
-    def retold(self, line: list[tuple[int, bool]], rng: np.random.Generator) -> list[tuple[int, bool]]:
-        """The document with all that was told said again in another order and form, behind its first line.
-
-        "a red cat of size 7 at 3 12" becomes "the cat is red at 3 12": in every word something is to be looked up, and
-        that is how looking up is learnt.
-        """
-        told = [token for token, _ in line]
-        end = told.index(END) + 1
-        things = self.teller.things(told[:end])
-        rng.shuffle(things)
-        asked = [(token, False) for token in self.teller.question]
-        return line[:end] + asked + [(token, True) for token in self.teller.tell(things)] + line[end:]
+    def behind_first_line(self, row: int) -> list[tuple[int, bool]]:
+        """Caption and questions of a document, without the telling."""
+        tokens, answers = self.data.tokens[row], self.data.answers[row]
+        begin, end = int(np.argmax(tokens == END)) + 1, int((tokens != PAD).sum())
+        return list(zip(tokens[begin:end].tolist(), answers[begin:end].tolist(), strict=True))
 
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder)
         vlm_tokenizer().save_pretrained(folder)
+        save_notes(self.notes, folder)
 
 
-RECIPE = Recipe("language", LanguageLearner, images=120_000, quick_images=30_000, learning_rate=2e-3)
+def reading_order(scene: Scene, notes: np.ndarray | None) -> list[int]:
+    """The things in the order in which they were told: notes (V, 5) as they lie, or the nearest first in words."""
+    if notes is None:
+        return list(range(len(scene.objects)))
+    own = [tuple(note) for note in notes_of(scene).tolist()]
+    return [own.index(tuple(note)) for note in notes.tolist() if note[0] >= 0]
+
+
+RECIPE = Recipe("language", LanguageLearner, images=160_000, quick_images=30_000, learning_rate=1.5e-3)
