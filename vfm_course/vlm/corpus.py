@@ -32,8 +32,8 @@ CHUNK = 2000
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents: `tokens` uint8 (N, LENGTH), zeros behind the end; `answers` bool (N, LENGTH), True where a document answers,
-    the `<end>` of the answer included; `scenes` (N,), rows of `drawn_scenes("train", …)`."""
+    """Documents: `tokens` uint8 (N, LENGTH), zeros behind the end; `answers` bool (N, LENGTH), True where a document
+    answers, the `<end>` of the answer included; `scenes` (N,), rows of `drawn_scenes("train", …)`."""
 
     tokens: np.ndarray
     answers: np.ndarray

@@ -42,23 +42,24 @@ from vfm_course.world.questions import Question
 from vfm_course.world.vqa import scene_of, vqa_set
 from vfm_course.world.vqa_files import frozen
 
-SAMPLES = 100_000
+SAMPLES = 30_000
 RETOLD = 100  # pictures of which it is asked what is there
 PLANS = {
-    "llava-1.5": Plan("mlp", SAMPLES, tune_lm=True),
-    "blip2": Plan("qformer", SAMPLES, tune_lm=True, stage_one=True),
-    "flamingo": Plan("gated", 60_000, tune_lm=True),
-    "paligemma": Plan("prefix", SAMPLES, tune_lm=True),
+    "llava-1.5": Plan("mlp", SAMPLES, tune_lm=True, noted=True),
+    "blip2": Plan("qformer", SAMPLES, tune_lm=True, stage_one=True, noted=True),
+    "flamingo": Plan("gated", SAMPLES, tune_lm=True, noted=True),
+    "paligemma": Plan("prefix", SAMPLES, tune_lm=True, noted=True),
 }
 SAVE = {"llava-1.5": save_llava, "blip2": save_blip2, "flamingo": save_flamingo, "paligemma": save_paligemma}
 EYES = dict.fromkeys(PLANS, "the eyes of the pocket `clip-scenes`") | {
     "blip2": "a tower taught to see as that of the pocket `clip-scenes`"
 }
 TAUGHT = {
-    "llava-1.5": "connector and language model trained together, first on what is where, then on questions",
-    "blip2": "a first stage without the language model (contrast, matching, generation), then both trained together",
-    "flamingo": "resampler, gates and language model trained together, first on what is where, then on questions",
-    "paligemma": "connector and language model trained together, the prompt read both ways",
+    "llava-1.5": "the connector first learnt to write notes (`vlm/align.py`), then both were trained on questions",
+    "blip2": "a first stage without the language model (contrast, matching, generation), then notes, then questions with "
+    "the language model",
+    "flamingo": "the resampler first learnt to write notes (`vlm/align.py`), then all was trained on questions",
+    "paligemma": "as LLaVA, but the prompt read both ways",
 }
 
 

@@ -10,19 +10,24 @@ from torch import nn
 
 from vfm_course.connectors.qformer_text import QFormerStageOne
 from vfm_course.errors import UserError
-from vfm_course.families.load import load, revision_of
+from vfm_course.families.load import load, pocket_folder, revision_of
+from vfm_course.vlm.align import align
 from vfm_course.vlm.corpus import SCENES, corpus
+from vfm_course.vlm.drawn import drawn_scenes
 from vfm_course.vlm.features import scene_features
 from vfm_course.vlm.lessons import Lessons, aligning, instruction
 from vfm_course.vlm.model import GatedVLM, PrefixVLM
+from vfm_course.vlm.notes import NoteEmbedding, load_notes
 from vfm_course.vlm.stage_one import train_stage_one
 from vfm_course.vlm.tokenizer import vlm_tokenizer
 from vfm_course.vlm.train import Curve, Stage, train_vlm
 from vfm_course.vlm.variants import QUERIES, build, qformer
+from vfm_course.world.scene import Scene
 
-DOCUMENTS = 120_000
+DOCUMENTS = 60_000
+NOTED = 48_000  # pictures whose notes a connector learns; without the language model, so cheap ones
 CONTRASTED = 64  # pictures in a batch of BLIP-2's first stage: each text is contrasted with all of them
-ALIGNING = 1 / 2  # of a budget; with BLIP-2's own first stage half of that
+ALIGNING = 1 / 4  # of a budget, where it is to tell what is where; with BLIP-2's own first stage half of that
 
 
 class School:
@@ -51,6 +56,16 @@ class School:
         return scene_features(self.vision, revision_of("clip-scenes", "pocket"), "train", self.scenes)
 
     @cached_property
+    def notes(self) -> NoteEmbedding:
+        """The notes that the language model reads."""
+        return load_notes(pocket_folder("language"))
+
+    @cached_property
+    def graphs(self) -> list[Scene]:
+        """The scenes of `features`, without pixels."""
+        return drawn_scenes("train", self.scenes).graphs
+
+    @cached_property
     def aligning(self) -> Lessons:
         """What is where."""
         return aligning(corpus(self.documents, self.scenes))
@@ -65,6 +80,8 @@ class School:
 class Plan:
     """How a connector is trained: `samples` pictures with their text in all, whatever the stages.
 
+    `noted`: in the place of telling what is where, the connector's tokens learn to be notes (`vlm.align`), and all
+    samples are questions.
     `tune_lm`: from the start, where LLaVA does so from its second stage on; data/connectors says what comes of both.
     `stage_one`: BLIP-2's, only for the Q-Former.
     """
@@ -73,6 +90,7 @@ class Plan:
     samples: int
     tune_lm: bool = False
     stage_one: bool = False
+    noted: bool = False
     queries: int = QUERIES
     learning_rate: float = 1e-3
 
@@ -91,21 +109,26 @@ def teach(
     if plan.stage_one and plan.connector != "qformer":
         raise UserError(f"The first stage is a Q-Former's: a plan for {plan.connector!r} cannot have it.")
     model = build(plan.connector, school.lm, plan.queries, seed)
-    first = Curve()
-    align = int(plan.samples * ALIGNING)
+    curves = []
+    told = int(plan.samples * ALIGNING)
     if plan.stage_one:
-        align //= 2
+        told //= 2
         torch.manual_seed(seed)
         whole = QFormerStageOne(qformer(plan.queries, text=True), len(vlm_tokenizer()), embed_dim=64, positions=64)
-        stage = Stage(school.aligning, align, learning_rate=plan.learning_rate, batch_size=CONTRASTED)
-        first = train_stage_one(whole, school.features, stage, seed, show)
+        stage = Stage(school.aligning, told, learning_rate=plan.learning_rate, batch_size=CONTRASTED)
+        curves.append(train_stage_one(whole, school.features, stage, seed, show))
         # What belongs to text has done its work.
         model.connector[0].load_state_dict(whole.qformer.state_dict(), strict=False)
+    if plan.noted:
+        words, skip = model.lm.get_input_embeddings(), getattr(model, "skip", 0)
+        features = school.features[:, skip:]
+        curves.append(align(model.connector, features, school.graphs, words, school.notes, NOTED, seed=seed, show=show))
     marks = isinstance(model, GatedVLM)
     aligning, instruction = (each.marked() if marks else each for each in (school.aligning, school.instruction))
-    stages = [
-        Stage(aligning, align, plan.tune_lm, plan.learning_rate),
-        Stage(instruction, int(plan.samples * (1 - ALIGNING)), plan.tune_lm, plan.learning_rate),
-    ]
-    curve = train_vlm(model, school.features, stages, seed, show)
-    return model.eval(), Curve(first.points + curve.points, first.seconds + curve.seconds)
+    asked = plan.samples - told * (plan.stage_one + (not plan.noted))
+    stages = [] if plan.noted else [Stage(aligning, told, plan.tune_lm, plan.learning_rate)]
+    stages.append(Stage(instruction, asked, plan.tune_lm, plan.learning_rate))
+    curves.append(train_vlm(model, school.features, stages, seed, show))
+    return model.eval(), Curve(
+        [point for each in curves for point in each.points], sum(each.seconds for each in curves)
+    )

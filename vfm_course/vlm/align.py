@@ -1,0 +1,121 @@
+"""Aligning with notes: a connector's tokens learn to be the notes that the language model reads.
+
+Tokens of patches have an order, and each learns to be the note of its own square. Queries have none: at every step the
+things are dealt out to the queries that are nearest to them, as DETR does (Carion et al. 2020).
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import nn
+
+from vfm_course.schedule import schedule
+from vfm_course.vlm.notes import SIDE, NoteEmbedding, notes_of, squared
+from vfm_course.vlm.train import Curve
+from vfm_course.world.scene import Scene
+
+BATCH = 32
+EMPTY_SHARE = 0.5  # weight of what should be empty, beside 1 for the things, both as means
+
+
+def of_squares(tokens: torch.Tensor, targets: torch.Tensor, filled: torch.Tensor) -> torch.Tensor:
+    """Squared distance of the tokens of patches to the notes of their squares.
+
+    Args:
+        tokens, targets: (B, 64, width). filled: bool (B, 64), True where a thing is.
+
+    Returns:
+        A scalar: the mean over things plus half the mean over empty squares.
+    """
+    errors = (tokens - targets).pow(2).mean(dim=-1)
+    return errors[filled].mean() + EMPTY_SHARE * errors[~filled].mean()
+
+
+def of_things(tokens: torch.Tensor, things: Sequence[torch.Tensor], nothing: torch.Tensor) -> torch.Tensor:
+    """Squared distance of queries to the things dealt out to them, and of those left over to nothing.
+
+    Args:
+        tokens: (B, Q, width). things: B tensors (things, width), the nearest thing first; where there are more things
+            than queries the farthest are left out. nothing: (width,).
+
+    Returns:
+        A scalar, weighed as in `of_squares`.
+    """
+    count = tokens.shape[1]
+    far = (tokens - nothing).pow(2).mean(dim=-1)  # (B, Q)
+    near, rest = [], []
+    for row, notes in enumerate(things):
+        distances = (tokens[row, :, None] - notes[None, :count]).pow(2).mean(dim=-1)  # (Q, things)
+        # What a query costs as a thing, less what it costs as nothing.
+        costs = (distances - EMPTY_SHARE * far[row, :, None]).detach().numpy()
+        queries, dealt = linear_sum_assignment(costs)
+        near.append(distances[queries, dealt])
+        left = torch.ones(count, dtype=torch.bool)
+        left[torch.from_numpy(queries)] = False
+        rest.append(far[row, left])
+    others = torch.cat(rest)
+    return torch.cat(near).mean() + (EMPTY_SHARE * others.mean() if len(others) else 0.0)
+
+
+def align(
+    connector: nn.Module,
+    features: np.ndarray,
+    scenes: Sequence[Scene],
+    words: nn.Embedding,
+    notes: NoteEmbedding,
+    samples: int,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    show: Callable[[int, dict], None] | None = None,
+) -> Curve:
+    """Trains a connector until its tokens are notes; the language model takes no part but for its words.
+
+    Args:
+        connector: (B, N, vision_width) -> (B, Q, width); a token a patch, with or without CLS in front, or queries.
+        features: the encoder's, (scenes, N, vision_width), as the connector takes them. scenes: in the same order.
+        words: the language model's embeddings.
+        samples: pictures.
+        show: called about fifty times with the samples seen and the last point of the curve.
+    """
+    patches = features.shape[1] in (SIDE * SIDE, SIDE * SIDE + 1)
+    rng, curve, begun = np.random.default_rng([seed, 2]), Curve(), time.perf_counter()
+    trained = [weight for weight in connector.parameters() if weight.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    with torch.no_grad():  # so that losses are shares of what is to be explained
+        some = _vectors(words, notes, scenes[:500])
+        spread = torch.cat(some).var(dim=0).mean().item()
+    steps, losses = max(1, samples // BATCH), []
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate * schedule(step / steps, 0.05)
+        rows = np.sort(rng.integers(len(scenes), size=BATCH))
+        tokens = connector(torch.from_numpy(features[rows].astype(np.float32)))
+        about = [scenes[row] for row in rows]
+        with torch.no_grad():
+            if patches and tokens.shape[1] >= SIDE * SIDE:
+                numbers = torch.from_numpy(squared(about))
+                targets, filled = notes(words, numbers), numbers[..., 0] >= 0
+            else:
+                targets, filled = _vectors(words, notes, about), None
+        loss = (of_things(tokens, targets, notes.nothing) if filled is None
+                else of_squares(tokens[:, -SIDE * SIDE :], targets, filled)) / spread  # fmt: skip
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        losses.append(loss.item())
+        if len(losses) == max(1, steps // 50) or step + 1 == steps:
+            curve.points.append({"samples": (step + 1) * BATCH, "notes": float(np.mean(losses))})
+            curve.seconds = time.perf_counter() - begun
+            losses = []
+            if show:
+                show(curve.points[-1]["samples"], curve.points[-1])
+    return curve
+
+
+def _vectors(words: nn.Embedding, notes: NoteEmbedding, scenes: Sequence[Scene]) -> list[torch.Tensor]:
+    """The notes of each scene's things, (things, width)."""
+    return [notes(words, torch.from_numpy(notes_of(scene))[None])[0] for scene in scenes]
