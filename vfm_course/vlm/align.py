@@ -67,6 +67,7 @@ def align(
     words: nn.Embedding,
     notes: NoteEmbedding,
     samples: int,
+    unit: bool = False,
     learning_rate: float = 1e-3,
     seed: int = 0,
     show: Callable[[int, dict], None] | None = None,
@@ -78,6 +79,8 @@ def align(
         features: the encoder's, (scenes, N, vision_width), as the connector takes them. scenes: in the same order.
         words: the language model's embeddings.
         samples: pictures.
+        unit: notes are made as large as the outputs of a layer norm. For the resampler, which ends with one; the gated
+            layers that read it have norms of their own.
         show: called about fifty times with the samples seen and the last point of the curve.
     """
     patches = features.shape[1] in (SIDE * SIDE, SIDE * SIDE + 1)
@@ -87,6 +90,7 @@ def align(
     with torch.no_grad():  # so that losses are shares of what is to be explained
         some = _vectors(words, notes, scenes[:500])
         spread = torch.cat(some).var(dim=0).mean().item()
+    scale = spread**-0.5 if unit else 1.0
     steps, losses = max(1, samples // BATCH), []
     for step in range(steps):
         for group in optimiser.param_groups:
@@ -100,6 +104,7 @@ def align(
                 targets, filled = notes(words, numbers), numbers[..., 0] >= 0
             else:
                 targets, filled = _vectors(words, notes, about), None
+        tokens = tokens / scale
         loss = (of_things(tokens, targets, notes.nothing) if filled is None
                 else of_squares(tokens[:, -SIDE * SIDE :], targets, filled)) / spread  # fmt: skip
         optimiser.zero_grad(set_to_none=True)

@@ -56,8 +56,7 @@ EYES = dict.fromkeys(PLANS, "the eyes of the pocket `clip-scenes`") | {
 }
 TAUGHT = {
     "llava-1.5": "the connector first learnt to write notes (`vlm/align.py`), then both were trained on questions",
-    "blip2": "a first stage without the language model (contrast, matching, generation), then notes, then questions with "
-    "the language model",
+    "blip2": "a first stage without the language model (contrast, matching, generation), then notes, then questions",
     "flamingo": "the resampler first learnt to write notes (`vlm/align.py`), then all was trained on questions",
     "paligemma": "as LLaVA, but the prompt read both ways",
 }

@@ -122,7 +122,10 @@ def teach(
     if plan.noted:
         words, skip = model.lm.get_input_embeddings(), getattr(model, "skip", 0)
         features = school.features[:, skip:]
-        curves.append(align(model.connector, features, school.graphs, words, school.notes, NOTED, seed=seed, show=show))
+        unit = isinstance(model, GatedVLM)
+        curves.append(
+            align(model.connector, features, school.graphs, words, school.notes, NOTED, unit, seed=seed, show=show)
+        )
     marks = isinstance(model, GatedVLM)
     aligning, instruction = (each.marked() if marks else each for each in (school.aligning, school.instruction))
     asked = plan.samples - told * (plan.stage_one + (not plan.noted))
