@@ -20,12 +20,12 @@ from vfm_course.paths import data_dir
 from vfm_course.pretraining.short.page import table
 from vfm_course.whole_file import whole_text
 
-FORM = 1  # of the files
-PLAN = ("connector", "tune_lm", "stage_one", "queries")  # by which runs differ, beside the seed
+FORM = 2  # of the files
+PLAN = ("connector", "noted", "tune_lm", "stage_one", "queries")  # by which runs differ, beside the seed
 SEEDS = (0, 1, 2)
-SAMPLES = 24_000  # pictures with their text that each connector learns from
+SAMPLES = 8_000  # pictures with their text that each connector learns from
 QUESTIONS, QUESTIONS_SEED = 2000, 7  # balanced questions of the test split, drawn anew and shared by all runs
-QUERIES = (1, 2, 4, 8, 32)  # 16 is in the study of connectors
+QUERIES = (1, 4, 8, 32)  # 16 is in the study of connectors
 ABOUT = {
     "connectors": "Which connector makes the most of the same pictures, between the same encoder and language model?",
     "frozen": "What is left of it with a language model that stays as it is?",
@@ -40,12 +40,13 @@ def cases(name: str) -> list[dict]:
         UserError: there is no such study.
     """
     if name == "connectors":
+        noted = [{"connector": each, "noted": True, "tune_lm": True} for each in ("mlp", "prefix", "qformer", "gated")]
         plain = [{"connector": each, "tune_lm": True} for each in ("mlp", "prefix", "qformer", "gated")]
-        return [*plain, {"connector": "qformer", "tune_lm": True, "stage_one": True}]
+        return [*noted, *plain, {"connector": "qformer", "tune_lm": True, "stage_one": True}]
     if name == "frozen":
-        return [{"connector": each} for each in ("mlp", "qformer", "gated")]
+        return [{"connector": each, "noted": True} for each in ("mlp", "qformer", "gated")]
     if name == "queries":
-        return [{"connector": "qformer", "tune_lm": True, "queries": count} for count in QUERIES]
+        return [{"connector": "qformer", "noted": True, "tune_lm": True, "queries": count} for count in QUERIES]
     raise UserError(f"There is no study {name!r}: choose from {', '.join(ABOUT)}.")
 
 
@@ -153,10 +154,11 @@ def _store(name: str, rows: list[dict]) -> None:
 HEAD = """# Connectors: what was measured
 
 Written by `python -m vfm_course.vlm.studies`, which runs all of it again. Pocket eyes (`clip-scenes`, frozen), the
-pocket `language`, and a connector between them, {samples:,} pictures with their text a run: half of them to tell what
-is where, half of them questions; with BLIP-2's first stage, half of the first half goes to that. One core each. Asked
-{questions:,} balanced questions about scenes that no run has seen; shares of right answers, `vqa` is the official
-accuracy. A cell is the mean over seeds (of weights and batches), in brackets the least and the largest of them; where
+pocket `language`, and a connector between them, {samples:,} pictures with their text a run. Where it is `noted`, the
+connector first learns from {noted:,} pictures to write the notes that the language model reads (`vlm/align.py`, a
+minute or two, without the language model) and all samples are questions; else a quarter of them is to tell what is
+where, with BLIP-2's first stage half of that quarter. One core each. Asked {questions:,} balanced questions about
+scenes that no run has seen; shares of right answers, `vqa` is the official accuracy. A cell is the mean over seeds (of weights and batches), in brackets the least and the largest of them; where
 there are no brackets there was a single run, and what luck did to it is not known.
 `trained` counts weights, the language model's among them where it is tuned.
 """
@@ -164,7 +166,9 @@ there are no brackets there was a single run, and what luck did to it is not kno
 
 def write_page() -> None:
     """data/connectors/README.md, with all studies that are stored."""
-    parts = [HEAD.format(samples=SAMPLES, questions=QUESTIONS)]
+    from vfm_course.vlm.teach import NOTED
+
+    parts = [HEAD.format(samples=SAMPLES, noted=NOTED, questions=QUESTIONS)]
     for name, question in ABOUT.items():
         if not stored_file(name).is_file():
             continue
