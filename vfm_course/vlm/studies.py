@@ -158,8 +158,9 @@ pocket `language`, and a connector between them, {samples:,} pictures with their
 connector first learns from {noted:,} pictures to write the notes that the language model reads (`vlm/align.py`, a
 minute or two, without the language model) and all samples are questions; else a quarter of them is to tell what is
 where, with BLIP-2's first stage half of that quarter. One core each. Asked {questions:,} balanced questions about
-scenes that no run has seen; shares of right answers, `vqa` is the official accuracy. A cell is the mean over seeds (of weights and batches), in brackets the least and the largest of them; where
-there are no brackets there was a single run, and what luck did to it is not known.
+scenes that no run has seen; shares of right answers, `vqa` is the official accuracy. A cell is the mean over seeds (of
+weights and batches), in brackets the least and the largest of them; where there are no brackets there was a single run,
+and what luck did to it is not known.
 `trained` counts weights, the language model's among them where it is tuned.
 """
 

@@ -1,4 +1,4 @@
-"""The pocket language model without eyes: what it answers to what it is told in words."""
+"""The pocket language model without eyes: what it answers to what it is told in words, or in vectors before the text."""
 
 from __future__ import annotations
 
@@ -26,3 +26,18 @@ def tell(lm: Loaded, question: str, told: str | None = None, most: int = 8) -> s
     inputs = lm.processor(scene + question_prompt(question), return_tensors="pt").to(lm.model.device)
     said = lm.model.generate(**inputs, max_new_tokens=most, do_sample=False)
     return lm.processor.decode(said[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+
+
+@torch.inference_mode()
+def read(lm: Loaded, question: str, visual: torch.Tensor, most: int = 8) -> str:
+    """The language model's answer with vectors in front of the question: notes, or what a connector makes of a picture.
+
+    Args:
+        lm: as for `tell`. question: "Is there a cat?"
+        visual: (1, V, width).
+        most: tokens of the answer at most.
+    """
+    prompt = lm.processor(question_prompt(question), return_tensors="pt")["input_ids"]
+    embeds = torch.cat([visual, lm.model.get_input_embeddings()(prompt)], dim=1)
+    said = lm.model.generate(inputs_embeds=embeds, max_new_tokens=most, do_sample=False)
+    return lm.processor.decode(said[0], skip_special_tokens=True).strip()
