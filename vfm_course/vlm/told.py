@@ -1,4 +1,4 @@
-"""The pocket language model without eyes: what it answers to what it is told in words, or in vectors before the text."""
+"""The pocket language model without eyes: what it answers to what it is told, in words or in vectors."""
 
 from __future__ import annotations
 
