@@ -31,9 +31,9 @@ TOLD = {"words": 0.2, "loose": 0.4, "squared": 0.4}  # shares of the batches
 # What is asked, by share: from each point of the run on until the next one.
 STAGES = (
     (0.00, {"list": 1.0}),
-    (0.12, {"list": 0.2, "detail": 0.8}),
-    (0.22, {"list": 0.1, "detail": 0.2, "drill": 0.4, "document": 0.3}),
-    (0.30, {"list": 0.05, "detail": 0.05, "drill": 0.25, "document": 0.65}),
+    (0.18, {"list": 0.2, "detail": 0.8}),
+    (0.30, {"list": 0.1, "detail": 0.2, "drill": 0.4, "document": 0.3}),
+    (0.38, {"list": 0.05, "detail": 0.05, "drill": 0.25, "document": 0.65}),
 )
 OTHER = 0.02  # weight of the words that no earlier word gives away, beside 1 for those of an answer
 
@@ -150,4 +150,4 @@ def reading_order(scene: Scene, notes: np.ndarray | None) -> list[int]:
     return [own.index(tuple(note)) for note in notes.tolist() if note[0] >= 0]
 
 
-RECIPE = Recipe("language", LanguageLearner, images=120_000, quick_images=30_000, learning_rate=1.5e-3)
+RECIPE = Recipe("language", LanguageLearner, images=120_000, quick_images=30_000, learning_rate=1.5e-3, warm_up=0.01)
