@@ -32,8 +32,8 @@ TOLD = {"words": 0.2, "loose": 0.4, "squared": 0.4}  # shares of the batches
 STAGES = (
     (0.00, {"list": 1.0}),
     (0.18, {"list": 0.2, "detail": 0.8}),
-    (0.30, {"list": 0.1, "detail": 0.2, "drill": 0.4, "document": 0.3}),
-    (0.38, {"list": 0.05, "detail": 0.05, "drill": 0.25, "document": 0.65}),
+    (0.42, {"list": 0.1, "detail": 0.2, "drill": 0.4, "document": 0.3}),
+    (0.50, {"list": 0.05, "detail": 0.05, "drill": 0.25, "document": 0.65}),
 )
 OTHER = 0.02  # weight of the words that no earlier word gives away, beside 1 for those of an answer
 
