@@ -30,10 +30,10 @@ POSITIONS = 512
 TOLD = {"words": 0.2, "loose": 0.4, "squared": 0.4}  # shares of the batches
 # What is asked, by share: from each point of the run on until the next one.
 STAGES = (
-    (0.00, {"list": 1.0}),
-    (0.18, {"list": 0.2, "detail": 0.8}),
-    (0.42, {"list": 0.1, "detail": 0.2, "drill": 0.4, "document": 0.3}),
-    (0.50, {"list": 0.05, "detail": 0.05, "drill": 0.25, "document": 0.65}),
+    (0.00, {"list": 0.4, "retell": 0.6}),
+    (0.15, {"retell": 0.4, "detail": 0.6}),
+    (0.25, {"retell": 0.15, "detail": 0.25, "drill": 0.3, "document": 0.3}),
+    (0.33, {"retell": 0.1, "detail": 0.05, "drill": 0.25, "document": 0.6}),
 )
 OTHER = 0.02  # weight of the words that no earlier word gives away, beside 1 for those of an answer
 
@@ -104,7 +104,7 @@ class LanguageLearner(Learner):
         """Notes (B, V, 5) if not told in words, tokens (B, T), answers, bool (B, T - 1).
 
         Args:
-            told: one of `TOLD`. asked: "list", "detail", "drill", or "document" for a caption and questions of the
+            told: one of `TOLD`. asked: "list", "retell", "detail", "drill", or "document" for a caption and questions of the
                 corpus.
         """
         if asked == "document":
@@ -123,6 +123,8 @@ class LanguageLearner(Learner):
                 line += self.behind_first_line(row)
             elif asked == "list":
                 line += self.speller(listed(scene, reading_order(scene, None if notes is None else notes[i])))
+            elif asked == "retell":  # in any order: what belongs to a thing has to be looked up by its name
+                line += self.speller(listed(scene, rng.permutation(len(scene.objects))))
             else:
                 line += self.speller((detailed if asked == "detail" else drill)(scene, rng))
             lines.append(line)
