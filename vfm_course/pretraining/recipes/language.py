@@ -104,8 +104,8 @@ class LanguageLearner(Learner):
         """Notes (B, V, 5) if not told in words, tokens (B, T), answers, bool (B, T - 1).
 
         Args:
-            told: one of `TOLD`. asked: "list", "retell", "detail", "drill", or "document" for a caption and questions of the
-                corpus.
+            told: one of `TOLD`.
+            asked: "list", "retell", "detail", "drill", or "document" for a caption and questions of the corpus.
         """
         if asked == "document":
             start = int(rng.integers(len(self.order) - self.batch_size + 1))
