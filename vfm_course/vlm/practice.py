@@ -53,6 +53,22 @@ def listed(scene: Scene, order: np.ndarray) -> Parts:
     return [(question_prompt(WHAT), False), (f"{', '.join(told)}{END}", True)]
 
 
+def paired(scene: Scene, rng: np.random.Generator) -> Parts:
+    """What belongs together and nothing between: "cat red, boat green", "red cat, …" or "cat 3 12, …", in any order.
+
+    The word that is to be looked up by is the last one read, which is the easiest look-up there is. Longer ones, such
+    as that of "the cat is", are made of it.
+    """
+    frame, kind = scene.image.shape[1], int(rng.integers(3))
+    told = []
+    for i in rng.permutation(len(scene.objects)):
+        thing = scene.objects[i]
+        told.append((f"{thing.concept} {thing.colour}", f"{thing.colour} {thing.concept}",
+                     f"{thing.concept} {place(thing, frame)}")[kind])  # fmt: skip
+    asked = ("What colour?", "Which thing?", "Where?")[kind]
+    return [(question_prompt(asked), False), (f"{', '.join(told)}{END}", True)]
+
+
 def detailed(scene: Scene, rng: np.random.Generator, count: int = DETAILS) -> Parts:
     """Questions about one thing at a time: its colour, its place, and what is at a place."""
     frame = scene.image.shape[1]
