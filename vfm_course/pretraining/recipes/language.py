@@ -110,7 +110,7 @@ class LanguageLearner(Learner):
 
         Args:
             told: one of `TOLD`.
-            asked: "pairs", "list", "retell", "detail", "drill", or "document" for a caption and questions of the corpus.
+            asked: a name in `STAGES`; "document" is a caption and questions of the corpus.
         """
         if asked == "document":
             start = int(rng.integers(len(self.order) - self.batch_size + 1))
