@@ -2,8 +2,9 @@
 
 Pictures of one thing leave patches that say little about which thing is where. So beside CLIP's own loss each box has
 to find its phrase among all phrases ("a red cat"; RegionCLIP, Zhong et al. 2022), and a decoder has to write all
-things with their places from the patches (`captioner`). And the patch on a thing's middle has to find the phrase
-alone: a language model that gets a token a patch has no boxes to take a mean over. Afterwards the encoder is frozen.
+things with their places from the patches (`captioner`). A language model that gets a token a patch has no boxes to take
+a mean over: so the patch on a thing's middle has to find the phrase alone, to know that it is the middle, and to tell
+the exact place and size (CenterNet, Zhou et al. 2019). Afterwards the encoder is frozen.
 """
 
 from pathlib import Path
@@ -57,6 +58,7 @@ class ClipScenesLearner(Learner):
         config = CLIPConfig(text_config=text | own, vision_config=encoder.VIT | own, projection_dim=64)
         self.model = CLIPModel(config)
         self.model.vision_model.load_state_dict(load("clip", "pocket", "cpu").model.vision_model.state_dict())
+        self.centre = nn.Linear(encoder.WIDTH, 4)  # whether a thing's middle is here; how far off in x and y; its size
         self.captioner = Captioner(len(self.tokenizer), encoder.WIDTH, 2, encoder.HEADS, CONTEXT, PAD, UNKNOWN)
 
     def read(self, texts: list[str]) -> torch.Tensor:
@@ -75,12 +77,14 @@ class ClipScenesLearner(Learner):
         factor = self.model.logit_scale.exp()
         contrast = clip_loss(self.model.visual_projection(images.pooler_output), texts, factor)
         region, middle = self.phrase_losses(images.last_hidden_state[:, 1:], graphs, factor)
+        middles, places = self.centre_losses(images.last_hidden_state[:, 1:], graphs)
         some = self.batch_size // CAPTIONED
         blind = torch.rand(some, generator=generator) < 0.5
         told = self.read([placed_text(graph) for graph in graphs[:some]])
         caption = self.captioner(images.last_hidden_state[:some], told, blind)
         losses = {"contrast": contrast, "region": region, "middle": middle, "caption": caption}
-        return {"loss": contrast + 2 * region + 2 * middle + caption, **losses}
+        losses |= {"middles": middles, "places": places}
+        return {"loss": contrast + 2 * region + 2 * middle + caption + middles + places, **losses}
 
     def embed(self, texts: list[str]) -> torch.Tensor:
         """Texts -> (B, D)."""
@@ -104,6 +108,21 @@ class ClipScenesLearner(Learner):
         own = torch.tensor([PHRASES.index(with_article(f"{thing.colour} {thing.concept}")) for _, thing in things])
         by_box, by_middle = (factor * F.normalize(seen, dim=1) @ phrases.T).chunk(2)
         return F.cross_entropy(by_box, own), F.cross_entropy(by_middle, own)
+
+    def centre_losses(self, patches: torch.Tensor, graphs: list[Scene]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cross-entropy a thing of which patches are middles, and by how much the middles are wrong in place and size,
+        in patches; `patches` is (B, N, width)."""
+        things = [(row, thing) for row, graph in enumerate(graphs) for thing in graph.objects]
+        side, rows = encoder.SIZE // encoder.PATCH, torch.tensor([row for row, _ in things])
+        centres = torch.tensor([thing.centre for _, thing in things])
+        middles = middle_patches(centres, side, encoder.SIZE)
+        told = self.centre(self.model.vision_model.post_layernorm(patches))  # (B, N, 4)
+        wanted = torch.zeros(told.shape[:2]).index_put((rows, middles), torch.ones(len(things)))
+        which = F.binary_cross_entropy_with_logits(told[..., 0], wanted, reduction="sum") / len(things)
+        corner = torch.stack([middles % side, middles // side], dim=1)
+        extent = torch.tensor([thing.extent for _, thing in things]) * side
+        places = torch.cat([centres / encoder.PATCH - corner, extent[:, None]], dim=1)
+        return which, F.l1_loss(told[rows, middles, 1:], places)
 
     def after_step(self, progress: float) -> None:
         self.model.logit_scale.data.clamp_(max=4.6052)  # a factor of at most 100, as in the paper
