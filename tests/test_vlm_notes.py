@@ -1,0 +1,296 @@
+"""Notes, what a reader of notes practises, and aligning with them, each held against the scenes themselves."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import permutations
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vfm_course.errors import UserError
+from vfm_course.pretraining.regions import middle_patches
+from vfm_course.vlm.align import EMPTY_SHARE, align, of_squares, of_things
+from vfm_course.vlm.notes import SLIPS, NoteEmbedding, load_notes, loose, notes_of, save_notes, squared
+from vfm_course.vlm.practice import Speller, detailed, drill, listed, paired
+from vfm_course.vlm.tokenizer import SPECIAL, vlm_tokenizer
+from vfm_course.world.concepts import SUPERCLASSES
+from vfm_course.world.placed_text import words
+from vfm_course.world.vqa import vqa_world
+
+KNOWN = SPECIAL + words()
+WIDTH = 12
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return vqa_world(4000).sample(120)
+
+
+@pytest.fixture
+def embedding():
+    torch.manual_seed(0)
+    return NoteEmbedding(WIDTH).requires_grad_(False)
+
+
+@pytest.fixture
+def vocabulary():
+    torch.manual_seed(1)
+    found = nn.Embedding(len(KNOWN), WIDTH).requires_grad_(False)
+    found.weight.mul_(0.2)
+    return found
+
+
+def by_hand(scene) -> list[tuple]:
+    """(concept, colour, x, y, size) of each thing, from its pixels."""
+    return [(KNOWN.index(each.concept), KNOWN.index(each.colour), int(each.centre[0] // 4), int(each.centre[1] // 4),
+             int(each.extent * 32)) for each in scene.objects]  # fmt: skip
+
+
+# Notes ----------------------------------------------------------------------------------------------------------------
+def test_a_note_holds_what_a_thing_is_and_where(scenes):
+    for scene in scenes:
+        assert [tuple(note) for note in notes_of(scene).tolist()] == by_hand(scene)
+
+
+def test_a_note_is_the_sum_of_its_embeddings_and_an_empty_one_is_nothing(scenes, embedding, vocabulary):
+    table = loose(scenes[:3], np.random.default_rng(0))
+    found = embedding(vocabulary, torch.from_numpy(table))
+    assert found.shape == (3, SLIPS, WIDTH)
+    for row, notes in zip(found, table.tolist(), strict=True):
+        for vector, (concept, colour, x, y, size) in zip(row, notes, strict=True):
+            if concept < 0:
+                assert torch.equal(vector, embedding.nothing)
+                continue
+            parts = [vocabulary.weight[concept], vocabulary.weight[colour], embedding.x.weight[x],
+                     embedding.y.weight[y], embedding.size.weight[size]]  # fmt: skip
+            assert torch.allclose(vector, torch.stack(parts).sum(0), atol=1e-6)
+
+
+def test_loose_notes_are_all_there_on_slips_by_chance(scenes):
+    table = loose(scenes, np.random.default_rng(0))
+    used = Counter()
+    for notes, scene in zip(table.tolist(), scenes, strict=True):
+        filled = [(slip, tuple(note)) for slip, note in enumerate(notes) if note[0] >= 0]
+        assert sorted(note for _, note in filled) == sorted(by_hand(scene))
+        used.update(slip for slip, _ in filled)
+        assert all(note == [-1] * 5 for note in notes if note[0] < 0)
+    assert len(used) == SLIPS and max(used.values()) < 3 * min(used.values())
+
+
+def test_with_few_slips_the_farthest_things_are_left_out(scenes):
+    for notes, scene in zip(loose(scenes, np.random.default_rng(0), slips=2).tolist(), scenes, strict=True):
+        assert sorted(map(tuple, notes)) == sorted(by_hand(scene)[:2])
+
+
+def test_squared_notes_lie_where_the_middles_are_and_of_two_the_nearer_stays(scenes):
+    crowded = []
+    for scene in scenes[:20]:  # the last thing is put where the first one is
+        first, *others, last = scene.objects
+        crowded.append(replace(scene, objects=(first, *others, replace(last, centre=first.centre))))
+    shared = 0
+    for notes, scene in zip(squared([*scenes, *crowded]).tolist(), [*scenes, *crowded], strict=True):
+        wanted = {}
+        for note, thing in zip(by_hand(scene), scene.objects, strict=True):
+            square = int(thing.centre[1] // 8) * 8 + int(thing.centre[0] // 8)
+            shared += square in wanted
+            wanted.setdefault(square, note)
+        assert {square: tuple(note) for square, note in enumerate(notes) if note[0] >= 0} == wanted
+        assert len(notes) == 64
+    assert shared >= 20
+
+
+def test_the_middle_patch_is_where_the_squared_note_is(scenes):
+    for scene in scenes[:40]:
+        centres = torch.tensor([thing.centre for thing in scene.objects])
+        filled = {square for square, note in enumerate(squared([scene])[0]) if note[0] >= 0}
+        assert set(middle_patches(centres, 8, 64).tolist()) == filled
+    assert middle_patches(torch.tensor([[64.0, 0.0], [7.9, 8.0]]), 8, 64).tolist() == [7, 8]
+
+
+def test_notes_are_stored_beside_the_language_model(embedding, tmp_path):
+    with pytest.raises(UserError, match=f"{tmp_path.name} has no notes.safetensors"):
+        load_notes(tmp_path)
+    save_notes(embedding, tmp_path)
+    again = load_notes(tmp_path)
+    assert all(torch.equal(weight, embedding.state_dict()[name]) for name, weight in again.state_dict().items())
+    assert not any(weight.requires_grad for weight in again.parameters())
+
+
+# Practice -------------------------------------------------------------------------------------------------------------
+def turns(parts) -> list[tuple[str, str]]:
+    assert [says for _, says in parts] == [False, True] * (len(parts) // 2)
+    return [(asked.removeprefix("Question: ").removesuffix(" Answer:"), said.removesuffix("<end>"))
+            for (asked, _), (said, _) in zip(parts[::2], parts[1::2], strict=True)]  # fmt: skip
+
+
+def test_a_speller_spells_as_the_tokenizer(scenes):
+    rng, speller, tokenizer = np.random.default_rng(0), Speller(), vlm_tokenizer(begin=False)
+    for scene in scenes:
+        parts = [*detailed(scene, rng), *drill(scene, rng), *paired(scene, rng), *listed(scene, np.arange(2))]
+        spelt = speller(parts)
+        assert [number for number, _ in spelt] == tokenizer("".join(text for text, _ in parts))["input_ids"]
+        learnt = [number for number, says in spelt if says]
+        assert learnt == tokenizer("".join(text for text, says in parts if says))["input_ids"]
+
+
+def test_a_list_tells_the_things_in_its_order(scenes):
+    scene = next(scene for scene in scenes if len(scene.objects) == 3)
+    told = [f"the {each.concept} is {each.colour} at {int(each.centre[0] // 4)} {int(each.centre[1] // 4)}"
+            for each in scene.objects]  # fmt: skip
+    assert turns(listed(scene, np.array([2, 0, 1]))) == [("What is there?", ", ".join(told[i] for i in (2, 0, 1)))]
+
+
+def test_pairs_are_true_and_come_in_three_kinds_and_any_order(scenes):
+    rng, kinds, moved = np.random.default_rng(0), Counter(), 0
+    for scene in scenes:
+        ((asked, said),) = turns(paired(scene, rng))
+        kinds[asked] += 1
+        wanted = [{"What colour?": f"{each.concept} {each.colour}", "Which thing?": f"{each.colour} {each.concept}",
+                   "Where?": f"{each.concept} {int(each.centre[0] // 4)} {int(each.centre[1] // 4)}"}[asked]
+                  for each in scene.objects]  # fmt: skip
+        assert sorted(said.split(", ")) == sorted(wanted)
+        moved += said.split(", ") != wanted
+    assert len(kinds) == 3 and min(kinds.values()) > 20 and moved > 60
+
+
+def test_details_are_true(scenes):
+    rng, kinds = np.random.default_rng(0), Counter()
+    for scene in scenes:
+        for asked, said in turns(detailed(scene, rng)):
+            places = {f"{int(each.centre[0] // 4)} {int(each.centre[1] // 4)}": each for each in scene.objects}
+            kinds[" ".join(asked.split()[:2])] += 1
+            if asked.startswith("What is at"):
+                where = asked.removeprefix("What is at ").removesuffix("?")
+                assert said in [f"{each.colour} {each.concept}" for place, each in places.items() if place == where]
+                continue
+            name = asked.split(" is the ")[1].removesuffix("?").split()
+            meant = [each for each in scene.objects
+                     if each.concept == name[-1] and (len(name) == 1 or each.colour == name[0])]  # fmt: skip
+            if len(name) == 1:
+                assert len(meant) == 1
+            if asked.startswith("What colour"):
+                assert said in [each.colour for each in meant]
+            else:
+                assert said in [f"{int(each.centre[0] // 4)} {int(each.centre[1] // 4)}" for each in meant]
+    assert set(kinds) == {"What colour", "Where is", "What is"} and min(kinds.values()) > 150
+
+
+def singular(noun: str) -> str:
+    return noun if noun == "fish" else noun.removesuffix("s")
+
+
+def fitting(scene, phrase: str) -> int:
+    """How many things a phrase such as "red cats" or "food items" fits."""
+    *colour, noun = phrase.replace(" items", "s").replace(" item", "").split()
+    noun = singular(noun)
+    return sum(
+        (noun in ("thing", each.concept) or each.concept in SUPERCLASSES.get(noun, ()))
+        and (not colour or colour[0] == each.colour)
+        for each in scene.objects
+    )
+
+
+def test_drills_are_true_and_their_answers_spread(scenes):
+    rng, given = np.random.default_rng(0), Counter()
+    for scene in scenes:
+        for asked, said in turns(drill(scene, rng)):
+            given[asked.split()[0] + " " + asked.split()[1], said] += 1
+            if asked.startswith("How many"):
+                assert said == str(fitting(scene, asked.removeprefix("How many ").removesuffix(" are there?")))
+            elif asked.startswith("Are there more"):
+                one, other = asked.removeprefix("Are there more ").removesuffix("?").split(" than ")
+                assert said == ("yes" if fitting(scene, one) > fitting(scene, other) else "no")
+            elif asked.startswith("Is there"):
+                asked = asked.removeprefix("Is there ").removesuffix("?")
+                word = next((word for word in ("and", "or") if f" {word} " in asked), None)
+                there = [fitting(scene, each.split(maxsplit=1)[1]) > 0
+                         for each in (asked.split(f" {word} ") if word else [asked])]  # fmt: skip
+                assert said == ("yes" if (any if word == "or" else all)(there) else "no")
+    for begin in ("Is there", "Is the", "Are the", "Are there"):
+        assert min(given[begin, "yes"], given[begin, "no"]) > 5, begin
+    assert all(given["How many", str(number)] for number in range(4))
+
+
+# Aligning -------------------------------------------------------------------------------------------------------------
+def test_the_loss_of_squares_by_hand():
+    tokens = torch.tensor([[[1.0, 0.0], [0.0, 0.0], [2.0, 2.0]]])
+    targets = torch.tensor([[[0.0, 0.0], [0.0, 4.0], [2.0, 0.0]]])
+    filled = torch.tensor([[True, False, True]])
+    # Things: half of 1 and half of 4; the empty one: half of 16.
+    assert of_squares(tokens, targets, filled).item() == pytest.approx((0.5 + 2.0) / 2 + EMPTY_SHARE * 8.0)
+
+
+def test_things_are_dealt_out_to_the_nearest_queries():
+    torch.manual_seed(0)
+    tokens, nothing = torch.randn(2, 4, 3), torch.randn(3)
+    things = [torch.randn(2, 3), torch.randn(3, 3)]
+    near, rest = [], []
+    for row, notes in enumerate(things):
+
+        def cost(order, row=row, notes=notes):
+            own = [(tokens[row, q] - notes[n]).square().mean().item() for n, q in enumerate(order)]
+            left = [(tokens[row, q] - nothing).square().mean().item() for q in range(4) if q not in order]
+            return sum(own) + EMPTY_SHARE * sum(left), own, left
+
+        _, own, left = min(cost(order) for order in permutations(range(4), len(notes)))
+        near, rest = near + own, rest + left
+    wanted = np.mean(near) + EMPTY_SHARE * np.mean(rest)
+    assert of_things(tokens, things, nothing).item() == pytest.approx(wanted, abs=1e-5)
+    mixed = tokens[:, torch.tensor([2, 0, 3, 1])]
+    assert of_things(mixed, things, nothing).item() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_with_more_things_than_queries_the_nearest_are_told():
+    tokens = torch.zeros(1, 2, 3)
+    things = [torch.tensor([[1.0] * 3, [2.0] * 3, [30.0] * 3])]
+    assert of_things(tokens, things, torch.ones(3)).item() == pytest.approx((1 + 4) / 2)
+
+
+@pytest.mark.parametrize("kind", ["patches", "queries", "unit"])
+def test_aligning_teaches_the_connector_and_nothing_else(kind, scenes, embedding, vocabulary):
+    """From features in which the notes lie, turned and stretched."""
+    torch.manual_seed(2)
+    turn = torch.linalg.qr(torch.randn(WIDTH, WIDTH))[0]
+    table = torch.from_numpy(squared(scenes))
+    features = (embedding(vocabulary, table) @ turn * 0.5).numpy()
+
+    class Queries(nn.Module):
+        """Sees the patches where things are, by a weight that is given; what it learns is the way back."""
+
+        def __init__(self):
+            super().__init__()
+            self.back = nn.Linear(WIDTH, WIDTH)
+
+        def forward(self, patches):
+            far = (patches - patches.median(dim=1, keepdim=True).values).norm(dim=-1)
+            return self.back(patches.gather(1, far.topk(6).indices[..., None].expand(-1, -1, WIDTH)))
+
+    connector = nn.Linear(WIDTH, WIDTH) if kind == "patches" else Queries()
+    before = [weight.clone() for weight in (*vocabulary.parameters(), *embedding.parameters())]
+    shown = []
+    curve = align(connector, features, scenes, vocabulary, embedding, 32 * 400, unit=kind == "unit", learning_rate=1e-2,
+                  show=lambda seen, point: shown.append((seen, point)))  # fmt: skip
+    first, last = curve.points[0]["notes"], curve.points[-1]["notes"]
+    assert last < (0.05 if kind == "patches" else 0.3) * first, (first, last)
+    after = [*vocabulary.parameters(), *embedding.parameters()]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert shown == [(point["samples"], point) for point in curve.points] and shown[-1][0] == 32 * 400
+    with torch.no_grad():
+        told = connector(torch.from_numpy(features[:20]))
+    if kind == "unit":  # as large as a layer norm's outputs, of which the notes are a fraction
+        wanted = torch.cat([embedding(vocabulary, torch.from_numpy(notes_of(each))[None])[0] for each in scenes])
+        scale = wanted.var(dim=0).mean().rsqrt()
+        assert told.std() == pytest.approx((scale * wanted).std().item(), rel=0.5) and scale > 2
+
+
+def test_the_same_seed_aligns_in_the_same_way(scenes, embedding, vocabulary):
+    def run(seed: int) -> SimpleNamespace:
+        torch.manual_seed(0)
+        connector = nn.Linear(WIDTH, WIDTH)
+        features = torch.randn(len(scenes), 64, WIDTH, generator=torch.Generator().manual_seed(5)).numpy()
+        return align(connector, features, scenes, vocabulary, embedding, 96, seed=seed).points
+
+    assert run(1) == run(1) != run(2)
