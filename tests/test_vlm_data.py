@@ -15,7 +15,7 @@ from vfm_course.errors import UserError
 from vfm_course.families.load import pocket_folder
 from vfm_course.vlm import corpus as writing
 from vfm_course.vlm import drawn
-from vfm_course.vlm.corpus import LENGTH, Corpus, corpus, document
+from vfm_course.vlm.corpus import LENGTH, TURNS, Corpus, corpus, document
 from vfm_course.vlm.drawn import drawn_scenes
 from vfm_course.vlm.lessons import Lessons, Retelling, aligning, instruction
 from vfm_course.vlm.prompts import CAPTION, PICTURE, WHAT, question_prompt
@@ -458,7 +458,7 @@ def test_a_document_tells_its_scene_and_answers_rightly(world, scenes, documents
             assert text in {caption(scene, level) for level in LEVELS}
             parts += [("caption:", False), (f"{text}<end>", True)]
             captions += 1
-        for form in [next(asked) for _ in range(4)]:
+        for form in [next(asked) for _ in range(TURNS)]:
             parts += [(f"question: {form.text} answer:", False), (f"{answer(scene, form.steps)}<end>", True)]
         assert told == [token for text, _ in parts for token in spelt(text)][:LENGTH]
         assert says[:size].tolist() == [is_answer for text, is_answer in parts for _ in spelt(text)][:LENGTH]
@@ -468,7 +468,9 @@ def test_a_document_tells_its_scene_and_answers_rightly(world, scenes, documents
 
 def test_the_answers_would_be_wrong_of_another_scene(scenes, cached):
     told = (answer_or_none(scenes.graphs[0], form.steps) for form in cached[2])
-    true = (form.look(scenes.graphs[row]) for form, row in zip(cached[2], np.repeat(cached[1].scenes, 4), strict=True))
+    true = (
+        form.look(scenes.graphs[row]) for form, row in zip(cached[2], np.repeat(cached[1].scenes, TURNS), strict=True)
+    )
     assert sum(one != other for one, other in zip(told, true, strict=True)) > 0.4 * len(cached[2])
 
 
@@ -496,7 +498,7 @@ def test_the_parts_of_a_document_in_order(scenes):
         assert parts[0] == (f"{PICTURE} {placed_text(graph)}<end>", False)
         assert [says for _, says in parts[1:]] == [False, True] * (len(parts) // 2)
         assert all(text.endswith("<end>") == says for text, says in parts[1:])
-    assert set(lengths) == {9, 11}
+    assert set(lengths) == {2 * TURNS + 1, 2 * TURNS + 3}
 
 
 # Lessons -----------------------------------------------------------------------------------------------------------
@@ -585,7 +587,7 @@ def test_flamingos_lessons_have_the_marks_of_an_image_behind_the_beginning(stage
 
 def test_what_is_asked_at_an_examination_is_how_lessons_begin(documents, cached):
     """A prompt of the first question, and of the fourth as a dialogue, token for token."""
-    tokenizer, turns = vlm_tokenizer(), np.array(cached[2], dtype=object).reshape(DOCUMENTS, 4)
+    tokenizer, turns = vlm_tokenizer(), np.array(cached[2], dtype=object).reshape(DOCUMENTS, TURNS)
     known, checked = SPECIAL + words(), 0
     lessons = {(scene, tuple(line)) for scene, line, _ in unpadded(instruction(documents))}
     for line, says, scene, asked in zip(documents.tokens, documents.answers, documents.scenes, turns, strict=True):

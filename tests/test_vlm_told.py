@@ -2,13 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from vfm_course.families import load
+from vfm_course.families.load import pocket_folder
 from vfm_course.pretraining.regions import box_shares
 from vfm_course.vlm import parts
-from vfm_course.vlm.told import tell
+from vfm_course.vlm.notes import load_notes, loose
+from vfm_course.vlm.told import read, tell
 from vfm_course.world.placed_text import placed_text
 from vfm_course.world.vqa import vqa_world
 
@@ -34,6 +37,22 @@ def test_it_answers_what_it_is_told_and_not_what_it_is_not(lm):
 
 def test_an_answer_is_cut_where_it_is_said_to(lm):
     assert len(tell(lm, "What is there?", "a red cat of size 7 at 3 12", most=2).split()) == 2
+
+
+def test_it_answers_to_notes_as_to_words(lm):
+    notes, rng = load_notes(pocket_folder("language")), np.random.default_rng(0)
+    scenes = [scene for scene in vqa_world(4002).sample(40)]
+    there, colours, asked = [], [], 0
+    for scene in scenes:
+        names = [thing.concept for thing in scene.objects]
+        seen = notes(lm.model.get_input_embeddings(), torch.from_numpy(loose([scene], rng)))
+        there.append(read(lm, f"Is there a {names[0]}?".replace("a apple", "an apple"), seen) == "yes")
+        if names.count(names[0]) == 1:
+            asked += 1
+            colours.append(read(lm, f"What colour is the {names[0]}?", seen) == scene.objects[0].colour)
+    empty = notes(lm.model.get_input_embeddings(), torch.full((1, 16, 5), -1))
+    assert sum(there) >= 36 and sum(colours) >= 0.9 * asked > 20
+    assert read(lm, "Is there a cat?", empty) == "no"
 
 
 def test_the_boxes_shares_are_areas():
