@@ -12,7 +12,7 @@ from vfm_course.errors import UserError
 from vfm_course.vlm.model import GatedVLM, PrefixVLM
 
 QUERIES = 16  # of Q-Former and resampler, for 64 patches; the giants have 32 and 64 for 256
-WIDTH, HEADS = 128, 4  # of the encoder and of the language model alike
+WIDTH, HEADS = 128, 4  # width of the encoder and of the language model alike; heads of what connects them
 CONNECTORS = {
     "linear": "one linear layer, a token a patch (LLaVA)",
     "mlp": "two-layer MLP, a token a patch (LLaVA-1.5)",
@@ -55,4 +55,4 @@ def build(name: str, lm: nn.Module, queries: int = QUERIES, seed: int = 0) -> Pr
     if name == "qformer":
         return PrefixVLM(lm, nn.Sequential(qformer(queries), LinearProjector(WIDTH, WIDTH)))
     resampler = PerceiverResampler(WIDTH, queries, depth=2, heads=HEADS, head_dim=WIDTH // HEADS)
-    return GatedVLM(lm, resampler, WIDTH, HEADS)
+    return GatedVLM(lm, resampler, WIDTH, lm.config.num_attention_heads)
