@@ -16,11 +16,13 @@ from vfm_course.world.concepts import CONCEPTS, SUPERCLASSES
 from vfm_course.world.palette import COLOURS
 from vfm_course.world.placed_text import sixteenth
 from vfm_course.world.question_forms import Form, Phrase
+from vfm_course.world.questions import AXES, RELATIONS
 from vfm_course.world.scene import Scene, SceneObject
 
 Parts = list[tuple[str, bool]]
 DETAILS = 6
 DRILLED = 8
+HARD = ("count", "count", "more", "joined", "colour", "exists", "side", "same colour", "order", "order", "placed")
 _FAMILIES, _COLOURS = tuple(SUPERCLASSES), tuple(COLOURS)
 
 
@@ -96,38 +98,45 @@ def _noun(scene: Scene, rng: np.random.Generator, shown: bool) -> str:
 
 def _hard(scene: Scene, rng: np.random.Generator) -> Form | None:
     """One form of what small models find hard, its answers about equally often."""
-    kind, fair = int(rng.integers(6)), rng.random() < 0.5
+    kind, fair = HARD[int(rng.integers(len(HARD)))], rng.random() < 0.5
     thing = scene.objects[int(rng.integers(len(scene.objects)))]
-    if kind == 0:
+    first, second = Phrase(_noun(scene, rng, True)), Phrase(_noun(scene, rng, True))
+    if kind == "count":
         family = _FAMILIES[int(rng.integers(len(_FAMILIES)))]
         phrases = (Phrase(family), Phrase("thing", thing.colour), Phrase(thing.concept), Phrase("thing"))
         return forms.count(phrases[int(rng.choice(4, p=(0.5, 0.3, 0.1, 0.1)))])
-    if kind == 1:
+    if kind == "more":
+        one, other = (Phrase(_FAMILIES[i]) for i in rng.choice(len(_FAMILIES), 2, replace=False))
+        if fair and len(other.all(scene)) > len(one.all(scene)):
+            one, other = other, one
+        return forms.more(one, other)
+    if kind == "joined":
         word = ("and", "or")[int(rng.integers(2))]
         # A conjunction is mostly false and a disjunction mostly true, unless both or none is there.
-        first, second = (fair, fair) if rng.random() < 0.5 else (True, False)
-        pair = [_noun(scene, rng, first), _noun(scene, rng, second)]
+        shown = (fair, fair) if rng.random() < 0.5 else (True, False)
+        pair = [_noun(scene, rng, each) for each in shown]
         rng.shuffle(pair)
         return forms.joined(Phrase(pair[0]), word, Phrase(pair[1])) if pair[0] != pair[1] else None
-    if kind == 2:
-        return forms.is_colour(Phrase(thing.concept), thing.colour if fair else _COLOURS[int(rng.integers(8))])
-    if kind == 3:
+    if kind == "colour":
+        return forms.is_colour(
+            Phrase(thing.concept), thing.colour if fair else _COLOURS[int(rng.integers(len(_COLOURS)))]
+        )
+    if kind == "exists":
         concept, colour = (thing.concept, thing.colour) if fair else (
-            _noun(scene, rng, rng.random() < 0.5), _COLOURS[int(rng.integers(8))])  # fmt: skip
+            _noun(scene, rng, rng.random() < 0.5), _COLOURS[int(rng.integers(len(_COLOURS)))])  # fmt: skip
         return forms.exists(Phrase(concept, colour if rng.random() < 0.5 else None))
-    if kind == 4:
-        one, other = rng.choice(len(_FAMILIES), 2, replace=False)
-        return forms.more(Phrase(_FAMILIES[one]), Phrase(_FAMILIES[other]))
-    first, second = Phrase(_noun(scene, rng, True)), Phrase(_noun(scene, rng, True))
+    if kind == "side":
+        return forms.ask_side(first)
     if first == second:
         return None
-    return (
-        forms.same_colour(first, second)
-        if fair
-        else forms.is_placed(
-            first, ("left of", "right of", "above", "below", "in front of", "behind")[int(rng.integers(6))], second
-        )
-    )
+    if kind == "same colour":
+        alike = [each for each in scene.objects if each.colour == thing.colour and each.concept != thing.concept]
+        if fair and alike:
+            first, second = Phrase(thing.concept), Phrase(alike[0].concept)
+        return forms.same_colour(first, second)
+    if kind == "order":
+        return forms.ask_order(first, second, tuple(AXES)[int(rng.integers(len(AXES)))])
+    return forms.is_placed(first, RELATIONS[int(rng.integers(len(RELATIONS)))], second)
 
 
 def drill(scene: Scene, rng: np.random.Generator, count: int = DRILLED) -> Parts:

@@ -2,8 +2,8 @@
 
 It stands for the frozen language models of BLIP-2 and Flamingo, which knew much about the world before they got eyes.
 A scene is told to it in words or in notes (`vlm.notes`). First it only says what belongs together, then it tells again
-what was told, then it is asked for single details, then for everything: begun with all sorts of questions, it would stay
-with the most frequent answers for long.
+what was told, then it is asked for single details, then for everything: begun with all sorts of questions, it would
+stay with the most frequent answers for long.
 """
 
 from functools import cached_property
@@ -36,8 +36,8 @@ STAGES = (
     (0.00, {"pairs": 1.0}),
     (0.08, {"pairs": 0.2, "list": 0.1, "retell": 0.7}),
     (0.20, {"list": 0.1, "retell": 0.3, "detail": 0.6}),
-    (0.30, {"retell": 0.15, "detail": 0.25, "drill": 0.3, "document": 0.3}),
-    (0.37, {"retell": 0.1, "detail": 0.05, "drill": 0.25, "document": 0.6}),
+    (0.30, {"retell": 0.1, "detail": 0.2, "drill": 0.5, "document": 0.2}),
+    (0.45, {"retell": 0.1, "detail": 0.05, "drill": 0.35, "document": 0.5}),
 )
 OTHER = 0.02  # weight of the words that no earlier word gives away, beside 1 for those of an answer
 
