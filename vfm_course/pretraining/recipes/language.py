@@ -36,8 +36,8 @@ STAGES = (
     (0.00, {"pairs": 1.0}),
     (0.08, {"pairs": 0.2, "list": 0.1, "retell": 0.7}),
     (0.20, {"list": 0.1, "retell": 0.3, "detail": 0.6}),
-    (0.30, {"retell": 0.1, "detail": 0.2, "drill": 0.5, "document": 0.2}),
-    (0.45, {"retell": 0.1, "detail": 0.05, "drill": 0.35, "document": 0.5}),
+    (0.38, {"retell": 0.1, "detail": 0.2, "drill": 0.5, "document": 0.2}),
+    (0.50, {"retell": 0.1, "detail": 0.05, "drill": 0.35, "document": 0.5}),
 )
 OTHER = 0.02  # weight of the words that no earlier word gives away, beside 1 for those of an answer
 
