@@ -13,12 +13,14 @@ from vfm_course.errors import UserError
 from vfm_course.families.load import load
 from vfm_course.paths import data_dir
 from vfm_course.pretraining.recipes import language
-from vfm_course.vlm import pocket
+from vfm_course.vlm import pocket, teach
+from vfm_course.vlm.notes import NoteEmbedding
 from vfm_course.vlm.pocket import Blip2School
 from vfm_course.vlm.published.blip2 import blip2_tower_config
 from vfm_course.vlm.teach import Plan, School
 from vfm_course.vlm.train import Curve
 from vfm_course.vlm.variants import build
+from vfm_course.world.vqa import vqa_set
 from vfm_course.world.vqa_files import frozen
 
 SCENES, DOCUMENTS, QUESTIONS = 40, 64, 20
@@ -40,17 +42,20 @@ def folders(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VFM_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("VFM_DATA", str(own))
+        patch.setattr(teach, "NOTED", 64)
         patch.setattr(pocket, "School", lambda scenes: small(School))
         patch.setattr(pocket, "Blip2School", lambda scenes: small(Blip2School))
+        patch.setattr(pocket, "vqa_set", lambda split, n: vqa_set(split, n // 20))
         patch.setattr(pocket, "frozen", lambda split: frozen(split)[:QUESTIONS])
         yield own
 
 
 def small(kind: type[School]) -> School:
-    """Few scenes and documents, and a language model that has read nothing."""
+    """Few scenes and documents, a language model that has read nothing, and notes of its width."""
     school = kind(SCENES, DOCUMENTS)
     torch.manual_seed(0)
     school.lm = transformers.LlamaForCausalLM(language.language_config()).eval().requires_grad_(False)
+    school.notes = NoteEmbedding(128).requires_grad_(False)
     return school
 
 
@@ -80,6 +85,7 @@ def test_a_model_is_trained_saved_asked_and_told_of(name, folders, tower, monkey
 
     record = json.loads((folder / "record.json").read_text())
     assert (record["model"], record["seed"], record["plan"]["samples"]) == (name, 3, 128)
+    assert record["plan"]["noted"] and record["plan"]["tune_lm"]
     assert record["trained"] == record["connector"] + record["language_model"] and record["connector"] > 0
     balanced = record["scores"]["balanced"]
     said = pocket.ask(name, frozen("balanced")[:QUESTIONS])

@@ -1,19 +1,25 @@
 """The language model without eyes, and the cards of the frozen parts."""
 
+import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from tiny.same_weights import scatter
 
 from vfm_course.families import load
 from vfm_course.families.load import pocket_folder
 from vfm_course.pretraining.regions import box_shares
 from vfm_course.vlm import parts
-from vfm_course.vlm.notes import load_notes, loose
+from vfm_course.vlm.notes import NoteEmbedding, load_notes, loose, squared
+from vfm_course.vlm.prompts import question_prompt
+from vfm_course.vlm.tokenizer import END
 from vfm_course.vlm.told import read, tell
 from vfm_course.world.placed_text import placed_text
-from vfm_course.world.vqa import vqa_world
+from vfm_course.world.vqa import scene_of, vqa_world
+from vfm_course.world.vqa_files import frozen
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +59,44 @@ def test_it_answers_to_notes_as_to_words(lm):
     empty = notes(lm.model.get_input_embeddings(), torch.full((1, 16, 5), -1))
     assert sum(there) >= 36 and sum(colours) >= 0.9 * asked > 20
     assert read(lm, "Is there a cat?", empty) == "no"
+
+
+@torch.no_grad()
+def test_what_is_read_stands_in_front_of_the_question(lm):
+    """Greedy answers by hand, of random weights."""
+    chaos = replace(lm, model=copy.deepcopy(lm.model))
+    scatter(chaos.model, scale=0.15)
+    words, said = chaos.model.get_input_embeddings(), set()
+    for seed in range(8):
+        visual = torch.randn(1, 16, 128, generator=torch.Generator().manual_seed(seed))
+        line = chaos.processor(question_prompt("Is there a cat?"))["input_ids"]
+        begun = len(line)
+        while len(line) < begun + 5 and line[-1] != END:
+            seen = torch.cat([visual, words(torch.tensor([line]))], dim=1)
+            line.append(int(chaos.model(inputs_embeds=seen).logits[0, -1].argmax()))
+        said.add(chaos.processor.decode(line[begun:], skip_special_tokens=True).strip())
+        assert read(chaos, "Is there a cat?", visual, most=5) in said
+    assert len(said) == 8
+
+
+def test_the_table_of_the_language_model_is_of_what_it_was_told(lm, monkeypatch):
+    questions = frozen("balanced")[:24]
+    torch.manual_seed(0)
+    notes = NoteEmbedding(128).requires_grad_(False)
+    monkeypatch.setattr(parts, "frozen", lambda split: questions)
+    monkeypatch.setattr(parts, "load_notes", lambda folder: notes)
+    monkeypatch.setattr(parts, "score", lambda said, asked: said)
+    found, rng = parts.language(), np.random.default_rng(0)
+    scenes = [scene_of(question) for question in questions]
+    words = lm.model.get_input_embeddings()
+    said = {"told in words": [tell(lm, each.text, placed_text(scene))
+                              for each, scene in zip(questions, scenes, strict=True)],
+            "told nothing": [tell(lm, each.text) for each in questions]}  # fmt: skip
+    for kind, tables in (("loose", loose(scenes, rng)), ("squared", squared(scenes))):
+        seen = notes(words, torch.from_numpy(tables))
+        said[f"told in {kind} notes"] = [read(lm, each.text, seen[row : row + 1], most=12)
+                                         for row, each in enumerate(questions)]  # fmt: skip
+    assert found == said and len({tuple(each) for each in said.values()}) > 2
 
 
 def test_the_boxes_shares_are_areas():

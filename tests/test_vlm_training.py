@@ -4,6 +4,7 @@ what the studies keep."""
 import copy
 import json
 from collections import Counter
+from itertools import pairwise
 from math import log
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from vfm_course.errors import UserError
 from vfm_course.families import load
 from vfm_course.pretraining import trainer
 from vfm_course.pretraining.captioner import Captioner
+from vfm_course.pretraining.publish import publish
 from vfm_course.pretraining.recipes import blip2_tower, clip_scenes, find_recipe, language
 from vfm_course.vlm import examine, studies, teach, train
 from vfm_course.vlm import features as featuring
@@ -466,6 +468,15 @@ def test_reading_begins_with_pairs_and_ends_with_all_sorts(reader, monkeypatch):
             found = Counter(each[of] for each in drawn)
             assert set(found) == set(wanted)
             assert all(abs(found[name] / 300 - share) < 0.1 for name, share in wanted.items())
+    for (_, before), (begin, shares) in pairwise(language.STAGES):
+        for progress, wanted in ((begin - 1e-6, before), (begin, shares)):
+            drawn.clear()
+            for seed in range(150):
+                with pytest.raises(Stop):
+                    reader(seeded(seed), progress)
+            assert {asked for _, asked in drawn} == set(wanted)
+            assert all(abs(sum(asked == name for _, asked in drawn) / 150 - share) < 0.13
+                       for name, share in wanted.items())  # fmt: skip
     assert language.STAGES[0] == (0.0, {"pairs": 1.0}) and "document" in language.STAGES[-1][1]
     for _, shares in language.STAGES:
         assert sum(shares.values()) == pytest.approx(1)
@@ -481,6 +492,21 @@ def test_the_language_model_is_saved_with_its_tokenizer(reader, tmp_path):
     assert model.config.rope_parameters["rope_theta"] == 10_000  # the only one that Idefics knows
     assert not changed(load_notes(tmp_path), weights_of(reader.notes))
     assert find_recipe("language").build is language.LanguageLearner
+
+
+def test_notes_are_published_beside_the_language_model_and_read_by_a_school(reader, tmp_path, monkeypatch):
+    run, folder = tmp_path / "run", tmp_path / "language"
+    reader.save(run)
+    (run / "state.pt").write_bytes(b"")
+    told = {"recipe": "language", "seen": 80, "images": 80, "seconds": 60.0, "seed": 4, "curve": [{"images": 80}]}
+    (run / "training.json").write_text(json.dumps(told))
+    record = publish(run, folder)
+    assert record["parameters"] == sum(weight.numel() for weight in reader.model.parameters())
+    assert {path.name for path in folder.iterdir()} >= {"notes.safetensors", "model.safetensors", "tokenizer.json"}
+    assert not {"training.json", "state.pt"} & {path.name for path in folder.iterdir()}
+    asked = []
+    monkeypatch.setattr(teach, "pocket_folder", lambda name: asked.append(name) or folder)
+    assert not changed(School(SCENES, DOCUMENTS).notes, weights_of(reader.notes)) and asked == ["language"]
 
 
 # What the encoder gives -----------------------------------------------------------------------------------------------
@@ -768,6 +794,7 @@ def test_the_connectors_are_what_they_are_called(name, school):
     else:
         assert model.prefix_lm == (name == "prefix")
     if name == "qformer":
+        assert connector[0].query_tokens.std().item() == pytest.approx(1, abs=0.1)
         looks = [layer.cross_attention is not None for layer in connector[0].layers]
         assert looks == [True, False, True, False] and qformer(text=True).text and not connector[0].text
     again, other = (build(name, school.lm, 5, seed).connector.state_dict() for seed in (0, 1))
