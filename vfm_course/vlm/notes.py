@@ -5,8 +5,7 @@ size. Notes come loose, in any order on some of sixteen slips, or on squared pap
 of the thing is. Empty slips and squares hold "nothing".
 
 The language model learns to read both before any picture is shown, so that a connector has somewhere to get to: from
-queries to loose notes, from patches to squared ones. The published language models got that from text alone, and much
-more of it; for a small one the way from a sentence to a vector was too far (data/connectors has the figures).
+queries to loose notes, from patches to squared ones.
 """
 
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from torch import nn
 
 from vfm_course.errors import UserError
 from vfm_course.vlm.tokenizer import vlm_tokenizer
-from vfm_course.world.placed_text import GRID
+from vfm_course.world.placed_text import GRID, sixteenth
 from vfm_course.world.scene import Scene
 
 NOTES_FILE = "notes.safetensors"
@@ -72,7 +71,7 @@ def notes_of(scene: Scene) -> np.ndarray:
     frame, number = scene.image.shape[1], _numbers()
     rows = []
     for thing in scene.objects:
-        x, y = (min(GRID - 1, max(0, int(GRID * value / frame))) for value in thing.centre)
+        x, y = (sixteenth(value / frame) for value in thing.centre)
         size = min(SIZES - 1, max(0, int(SIZES * thing.extent)))
         rows.append((number[thing.concept], number[thing.colour], x, y, size))
     return np.array(rows, dtype=np.int64).reshape(-1, len(FIELDS))

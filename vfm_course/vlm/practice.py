@@ -97,7 +97,7 @@ def _noun(scene: Scene, rng: np.random.Generator, shown: bool) -> str:
 
 
 def _hard(scene: Scene, rng: np.random.Generator) -> Form | None:
-    """One form of what small models find hard, its answers about equally often."""
+    """One form of what small models find hard; rarer answers are favoured, and stay rarer ("and" is mostly no)."""
     kind, fair = HARD[int(rng.integers(len(HARD)))], rng.random() < 0.5
     thing = scene.objects[int(rng.integers(len(scene.objects)))]
     first, second = Phrase(_noun(scene, rng, True)), Phrase(_noun(scene, rng, True))
