@@ -30,8 +30,8 @@ def hits(right: int, of: int = 100) -> np.ndarray:
 
 
 def test_a_run_is_called_by_all_that_sets_it_apart():
-    assert connecting.called(row("qformer", queries=4, stage_one=True, tune_lm=True)) == (
-        "Q-Former (BLIP-2), 4 queries, stage one, LM tuned"
+    assert connecting.called(row("qformer", queries=4, noted=True, stage_one=True, tune_lm=True)) == (
+        "Q-Former (BLIP-2), 4 queries, notes, stage one, LM tuned"
     )
     assert connecting.called(row(tune_lm=False)) == "MLP (LLaVA-1.5)"
 

@@ -17,7 +17,7 @@ from vfm_course.vlm import corpus as writing
 from vfm_course.vlm import drawn
 from vfm_course.vlm.corpus import LENGTH, TURNS, Corpus, corpus, document
 from vfm_course.vlm.drawn import drawn_scenes
-from vfm_course.vlm.lessons import Lessons, Retelling, aligning, instruction
+from vfm_course.vlm.lessons import Lessons, aligning, instruction
 from vfm_course.vlm.prompts import CAPTION, PICTURE, WHAT, question_prompt
 from vfm_course.vlm.tokenizer import (
     AROUND,
@@ -538,18 +538,10 @@ def unpadded(lessons: Lessons) -> list:
 
 def test_aligning_says_what_is_where_from_the_nearest_thing_on(scenes, documents):
     assert question_prompt(WHAT) == "Question: What is there? Answer:"
-    assert unpadded(aligning(documents)) == aligning_by_hand(documents, scenes.graphs)
-    moved = replace(documents, scenes=np.roll(documents.scenes, 1))
-    assert unpadded(aligning(moved)) != aligning_by_hand(moved, scenes.graphs)
-
-
-def test_a_retelling_takes_things_in_any_order():
-    teller = Retelling()
-    told = spelt("<begin> picture: an orange cat of size 7 at 3 12, a red cat of size 4 at 15 0<end>")
-    things = teller.things(told)
-    assert things == [spelt("an orange cat of size 7 at 3 12"), spelt("a red cat of size 4 at 15 0")]
-    assert teller.tell(things[::-1]) == spelt("the cat is red at 15 0, the cat is orange at 3 12<end>")
-    assert teller.question == spelt("question: what is there? answer:")
+    told = unpadded(aligning(documents, scenes.graphs))
+    assert told == aligning_by_hand(documents, scenes.graphs)
+    others = replace(documents, scenes=(documents.scenes + 1) % len(scenes.graphs))
+    assert unpadded(aligning(others, scenes.graphs)) == aligning_by_hand(others, scenes.graphs) != told
 
 
 def test_instruction_is_all_that_follows_the_first_line(documents):
@@ -558,9 +550,9 @@ def test_instruction_is_all_that_follows_the_first_line(documents):
     assert unpadded(instruction(cut)) == instruction_by_hand(cut) != instruction_by_hand(documents)
 
 
-@pytest.mark.parametrize("stage", [aligning, instruction])
-def test_lessons_come_by_length_and_a_batch_is_as_long_as_its_longest(stage, documents):
-    lessons = stage(documents)
+@pytest.mark.parametrize("stage", ["aligning", "instruction"])
+def test_lessons_come_by_length_and_a_batch_is_as_long_as_its_longest(stage, documents, scenes):
+    lessons = aligning(documents, scenes.graphs) if stage == "aligning" else instruction(documents)
     sizes = (lessons.tokens != PAD).sum(axis=1)
     assert len(lessons) == DOCUMENTS and sizes.tolist() == sorted(sizes.tolist()) and sizes[0] < sizes[-1]
     assert sizes[-1] == lessons.tokens.shape[1] and not lessons.answers[lessons.tokens == PAD].any()
@@ -574,9 +566,9 @@ def test_lessons_come_by_length_and_a_batch_is_as_long_as_its_longest(stage, doc
         assert scenes.tolist() == [lessons.scenes[row] for row in rows]
 
 
-@pytest.mark.parametrize("stage", [aligning, instruction])
-def test_flamingos_lessons_have_the_marks_of_an_image_behind_the_beginning(stage, documents):
-    lessons = stage(documents)
+@pytest.mark.parametrize("stage", ["aligning", "instruction"])
+def test_flamingos_lessons_have_the_marks_of_an_image_behind_the_beginning(stage, documents, scenes):
+    lessons = aligning(documents, scenes.graphs) if stage == "aligning" else instruction(documents)
     with_marks, marks = lessons.marked(), spelt("<fake_token_around_image><image><fake_token_around_image>")
     assert lines(with_marks.tokens) == [[BEGIN, *marks, *line[1:]] for line in lines(lessons.tokens)]
     assert lines(with_marks.tokens) == [marked(line) for line in lines(lessons.tokens)]

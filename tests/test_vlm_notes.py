@@ -277,6 +277,9 @@ def test_the_loss_of_squares_by_hand():
     filled = torch.tensor([[True, False, True]])
     # Things: half of 1 and half of 4; the empty one: half of 16.
     assert of_squares(tokens, targets, filled).item() == pytest.approx((0.5 + 2.0) / 2 + 0.5 * 8.0)
+    assert of_squares(tokens, targets, torch.zeros_like(filled)).item() == pytest.approx(
+        0.5 * (tokens - targets).pow(2).mean().item()
+    )
 
 
 def test_things_are_dealt_out_to_the_nearest_queries():

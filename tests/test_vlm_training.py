@@ -902,8 +902,9 @@ def test_a_noted_connector_learns_notes_first_and_then_questions_alone(plan, sch
 
     monkeypatch.setattr(teach, "align", noted)
     monkeypatch.setattr(teach, "NOTED", 64)
-    _, curve = teach.teach(Plan(samples=128, noted=True, queries=4, **plan), school)
-    ((before, after, (features, graphs, words_, notes, samples, unit), named),) = given
+    _, curve = teach.teach(Plan(samples=128, noted=True, queries=4, learning_rate=2e-3, **plan), school, seed=5)
+    ((before, after, (features, graphs, words_, notes, samples, unit, rate, seed, show), named),) = given
+    assert not named and (rate, seed, show) == (2e-3, 5, None)
     assert samples == 64 and unit == (plan["connector"] == "gated") and notes is school.notes
     assert features.shape[1] == (64 if plan["connector"] == "mlp" else 65) and len(graphs) == len(features)
     assert torch.equal(words_.weight, school.lm.get_input_embeddings().weight)

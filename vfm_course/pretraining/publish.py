@@ -17,7 +17,6 @@ from vfm_course.paths import data_dir
 from vfm_course.pretraining import claims
 from vfm_course.pretraining.recipes import BEGINS_FROM, NAMES
 from vfm_course.pretraining.tables import between
-from vfm_course.vlm.notes import NOTES_FILE
 
 KINDS = {
     "clip": ("contrastive", "objectives/clip.py"),
@@ -37,6 +36,8 @@ def publish(run: Path, folder: Path) -> dict:
     """Copies one run's model into `folder` as float16 safetensors and returns its record."""
     import torch
     import transformers
+
+    from vfm_course.vlm.notes import NOTES_FILE
 
     record = json.loads((run / "training.json").read_text())
     name = record["recipe"]

@@ -28,7 +28,8 @@ def called(row: Mapping) -> str:
     """A run's connector in words."""
     name = CALLED[row["connector"]]
     count = f", {row['queries']} queries" if row.get("queries") else ""
-    return name + count + (", stage one" if row.get("stage_one") else "") + (", LM tuned" if row.get("tune_lm") else "")
+    also = {"noted": ", notes", "stage_one": ", stage one", "tune_lm": ", LM tuned"}
+    return name + count + "".join(words for what, words in also.items() if row.get(what))
 
 
 def table(rows: Sequence[Mapping], hits: Sequence[np.ndarray], costs: Sequence[ConnectorCost]) -> None:

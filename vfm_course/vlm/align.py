@@ -28,10 +28,11 @@ def of_squares(tokens: torch.Tensor, targets: torch.Tensor, filled: torch.Tensor
         tokens, targets: (B, 64, width). filled: bool (B, 64), True where a thing is.
 
     Returns:
-        A scalar: the mean over things plus half the mean over empty squares.
+        A scalar: the mean over things plus half the mean over empty squares; a mean over none is 0.
     """
     errors = (tokens - targets).pow(2).mean(dim=-1)
-    return errors[filled].mean() + EMPTY_SHARE * errors[~filled].mean()
+    things, empty = (errors[which].sum() / which.sum().clamp(min=1) for which in (filled, ~filled))
+    return things + EMPTY_SHARE * empty
 
 
 def of_things(tokens: torch.Tensor, things: Sequence[torch.Tensor], nothing: torch.Tensor) -> torch.Tensor:

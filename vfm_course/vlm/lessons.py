@@ -7,35 +7,14 @@ the answers are to be learnt.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 import torch
 
 from vfm_course.vlm.corpus import Corpus
-from vfm_course.vlm.prompts import WHAT, question_prompt
-from vfm_course.vlm.tokenizer import BEGIN, END, MARKS, PAD, vlm_tokenizer
-
-
-class Retelling:
-    """Says again what a first line told, in another form: "a red cat of size 7 at 3 12" as "the cat is red at 3 12"."""
-
-    def __init__(self):
-        tokenizer = vlm_tokenizer(begin=False)
-        self.comma, *self.glue = tokenizer(", the is at")["input_ids"]
-        self.question: list[int] = tokenizer(question_prompt(WHAT))["input_ids"]
-
-    def things(self, line: list[int]) -> list[list[int]]:
-        """The token numbers of each thing in "<begin> picture : a red cat of size 7 at 3 12 , … <end>"."""
-        return [list(group) for comma, group in groupby(line[3:-1], key=self.comma.__eq__) if not comma]
-
-    def tell(self, things: list[list[int]]) -> list[int]:
-        """The things in this order, and `<end>`."""
-        the, be, at = self.glue
-        said: list[int] = []
-        for _, colour, concept, *_, x, y in things:
-            said += [the, concept, be, colour, at, x, y, self.comma]
-        return [*said[:-1], END]
+from vfm_course.vlm.practice import Speller, listed
+from vfm_course.vlm.tokenizer import BEGIN, END, MARKS, PAD
+from vfm_course.world.scene import Scene
 
 
 @dataclass(frozen=True)
@@ -75,20 +54,19 @@ def _lessons(parts: list[tuple[np.ndarray, np.ndarray]], scenes: np.ndarray) -> 
     return Lessons(tokens, answers, scenes[order])
 
 
-def aligning(corpus: Corpus) -> Lessons:
-    """What is there, from the first line of each document, the nearest thing first:
+def aligning(corpus: Corpus, graphs: Sequence[Scene]) -> Lessons:
+    """What is there, for each document's scene, the nearest thing first:
 
     question : what is there ? answer : the cat is red at 3 12 , the car is blue at 9 5 <end>
+
+    Args:
+        graphs: the scenes that `corpus.scenes` counts.
     """
-    teller = Retelling()
-    asked = np.array([BEGIN, *teller.question], dtype=np.uint8)
-    parts = []
-    for tokens in np.asarray(corpus.tokens):
-        told = np.array(
-            teller.tell(teller.things(tokens[: int(np.argmax(tokens == END)) + 1].tolist())), dtype=np.uint8
-        )
-        parts.append((np.append(asked, told), np.arange(len(asked) + len(told)) >= len(asked)))
-    return _lessons(parts, np.asarray(corpus.scenes))
+    speller, parts, scenes = Speller(), [], np.asarray(corpus.scenes)
+    for scene in (graphs[row] for row in scenes):
+        tokens, answers = zip((BEGIN, False), *speller(listed(scene, range(len(scene.objects)))), strict=True)
+        parts.append((np.array(tokens, dtype=np.uint8), np.array(answers)))
+    return _lessons(parts, scenes)
 
 
 def instruction(corpus: Corpus) -> Lessons:

@@ -34,6 +34,7 @@ from vfm_course.world.vqa import scene_of
 from vfm_course.world.vqa_files import frozen
 
 SCENES, BATCH = 2000, 100
+MOST = 6  # tokens of an answer
 
 
 @torch.inference_mode()
@@ -92,7 +93,7 @@ def _said(loaded, prompts: list[str]) -> list[str]:
     said = []
     for start in range(0, len(prompts), BATCH):
         inputs = loaded.processor(prompts[start : start + BATCH], padding=True, return_tensors="pt")
-        new = loaded.model.generate(**inputs, max_new_tokens=6, do_sample=False)[:, inputs["input_ids"].shape[1] :]
+        new = loaded.model.generate(**inputs, max_new_tokens=MOST, do_sample=False)[:, inputs["input_ids"].shape[1] :]
         said += [text.strip() for text in loaded.processor.batch_decode(new, skip_special_tokens=True)]
     return said
 
@@ -105,8 +106,8 @@ def _said_of_notes(loaded, notes: np.ndarray, questions) -> list[str]:
     prompts = loaded.processor([question_prompt(question.text) for question in questions])["input_ids"]
     said: list[list[int]] = []
     for start in range(0, len(prompts), BATCH):
-        said += answer(reader, seen[start : start + BATCH], prompts[start : start + BATCH], END_ID)
-    return loaded.processor.batch_decode(said)
+        said += answer(reader, seen[start : start + BATCH], prompts[start : start + BATCH], END_ID, MOST)
+    return [text.strip() for text in loaded.processor.batch_decode(said, skip_special_tokens=True)]
 
 
 ABOUT = {

@@ -5,6 +5,7 @@ Each returns parts of a document: texts, with whether they are answers.
 """
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -47,7 +48,7 @@ def place(thing: SceneObject, frame: int) -> str:
     return " ".join(str(sixteenth(value / frame)) for value in thing.centre)
 
 
-def listed(scene: Scene, order: np.ndarray) -> Parts:
+def listed(scene: Scene, order: Iterable[int]) -> Parts:
     """What is there, in this order: "the cat is red at 3 12, the car is blue at 9 5"."""
     frame = scene.image.shape[1]
     told = [f"the {thing.concept} is {thing.colour} at {place(thing, frame)}"

@@ -68,7 +68,7 @@ class School:
     @cached_property
     def aligning(self) -> Lessons:
         """What is where."""
-        return aligning(corpus(self.documents, self.scenes))
+        return aligning(corpus(self.documents, self.scenes), self.graphs)
 
     @cached_property
     def instruction(self) -> Lessons:
@@ -120,12 +120,10 @@ def teach(
         # What belongs to text has done its work.
         model.connector[0].load_state_dict(whole.qformer.state_dict(), strict=False)
     if plan.noted:
-        words, skip = model.lm.get_input_embeddings(), getattr(model, "skip", 0)
-        features = school.features[:, skip:]
-        unit = isinstance(model, GatedVLM)
-        curves.append(
-            align(model.connector, features, school.graphs, words, school.notes, NOTED, unit, seed=seed, show=show)
-        )
+        features = school.features[:, getattr(model, "skip", 0) :]
+        words, unit = model.lm.get_input_embeddings(), isinstance(model, GatedVLM)
+        about = (features, school.graphs, words, school.notes)
+        curves.append(align(model.connector, *about, NOTED, unit, plan.learning_rate, seed, show))
     marks = isinstance(model, GatedVLM)
     aligning, instruction = (each.marked() if marks else each for each in (school.aligning, school.instruction))
     asked = plan.samples - told * (plan.stage_one + (not plan.noted))
