@@ -12,19 +12,14 @@ import numpy as np
 
 from vfm_course.vlm.prompts import END, WHAT, question_prompt
 from vfm_course.vlm.tokenizer import vlm_tokenizer
-from vfm_course.world import question_forms as forms
-from vfm_course.world.concepts import CONCEPTS, SUPERCLASSES
-from vfm_course.world.palette import COLOURS
 from vfm_course.world.placed_text import sixteenth
-from vfm_course.world.question_forms import Form, Phrase
-from vfm_course.world.questions import AXES, RELATIONS
+from vfm_course.world.question_stream import QuestionStream
 from vfm_course.world.scene import Scene, SceneObject
 
 Parts = list[tuple[str, bool]]
 DETAILS = 6
 DRILLED = 8
-HARD = ("count", "count", "more", "joined", "colour", "exists", "side", "same colour", "order", "order", "placed")
-_FAMILIES, _COLOURS = tuple(SUPERCLASSES), tuple(COLOURS)
+HARD = ("count", "position", "comparison", "yes/no", "count", "existence", "position", "count", "comparison", "yes/no")
 
 
 class Speller:
@@ -90,62 +85,7 @@ def detailed(scene: Scene, rng: np.random.Generator, count: int = DETAILS) -> Pa
     return parts
 
 
-def _noun(scene: Scene, rng: np.random.Generator, shown: bool) -> str:
-    """A concept that the scene shows, or one that it does not show."""
-    names = {thing.concept for thing in scene.objects}
-    options = sorted(names) if shown else [name for name in CONCEPTS if name not in names]
-    return options[int(rng.integers(len(options)))]
-
-
-def _hard(scene: Scene, rng: np.random.Generator) -> Form | None:
-    """One form of what small models find hard; rarer answers are favoured, and stay rarer ("and" is mostly no)."""
-    kind, fair = HARD[int(rng.integers(len(HARD)))], rng.random() < 0.5
-    thing = scene.objects[int(rng.integers(len(scene.objects)))]
-    first, second = Phrase(_noun(scene, rng, True)), Phrase(_noun(scene, rng, True))
-    if kind == "count":
-        family = _FAMILIES[int(rng.integers(len(_FAMILIES)))]
-        phrases = (Phrase(family), Phrase("thing", thing.colour), Phrase(thing.concept), Phrase("thing"))
-        return forms.count(phrases[int(rng.choice(4, p=(0.5, 0.3, 0.1, 0.1)))])
-    if kind == "more":
-        one, other = (Phrase(_FAMILIES[i]) for i in rng.choice(len(_FAMILIES), 2, replace=False))
-        if fair and len(other.all(scene)) > len(one.all(scene)):
-            one, other = other, one
-        return forms.more(one, other)
-    if kind == "joined":
-        word = ("and", "or")[int(rng.integers(2))]
-        # A conjunction is mostly false and a disjunction mostly true, unless both or none is there.
-        shown = (fair, fair) if rng.random() < 0.5 else (True, False)
-        pair = [_noun(scene, rng, each) for each in shown]
-        rng.shuffle(pair)
-        return forms.joined(Phrase(pair[0]), word, Phrase(pair[1])) if pair[0] != pair[1] else None
-    if kind == "colour":
-        return forms.is_colour(
-            Phrase(thing.concept), thing.colour if fair else _COLOURS[int(rng.integers(len(_COLOURS)))]
-        )
-    if kind == "exists":
-        concept, colour = (thing.concept, thing.colour) if fair else (
-            _noun(scene, rng, rng.random() < 0.5), _COLOURS[int(rng.integers(len(_COLOURS)))])  # fmt: skip
-        return forms.exists(Phrase(concept, colour if rng.random() < 0.5 else None))
-    if kind == "side":
-        return forms.ask_side(first)
-    if first == second:
-        return None
-    if kind == "same colour":
-        alike = [each for each in scene.objects if each.colour == thing.colour and each.concept != thing.concept]
-        if fair and alike:
-            first, second = Phrase(thing.concept), Phrase(alike[0].concept)
-        return forms.same_colour(first, second)
-    if kind == "order":
-        return forms.ask_order(first, second, tuple(AXES)[int(rng.integers(len(AXES)))])
-    return forms.is_placed(first, RELATIONS[int(rng.integers(len(RELATIONS)))], second)
-
-
-def drill(scene: Scene, rng: np.random.Generator, count: int = DRILLED) -> Parts:
-    """Questions to be counted or compared for."""
-    parts: Parts = []
-    while len(parts) < 2 * count:
-        form = _hard(scene, rng)
-        answer = form and form.look(scene)
-        if answer:
-            parts += [(question_prompt(form.text), False), (f"{answer}{END}", True)]
-    return parts
+def drill(stream: QuestionStream, scene: Scene, count: int = DRILLED) -> Parts:
+    """Questions to be counted or compared for, from a stream of the kinds in `HARD`."""
+    asked = [stream(scene) for _ in range(count)]
+    return [part for form, answer in asked for part in ((question_prompt(form.text), False), (f"{answer}{END}", True))]

@@ -1,6 +1,7 @@
 """Questions without end about scenes at hand, no answer favoured: what a model that answers is trained on."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from itertools import cycle
 
 import numpy as np
@@ -18,17 +19,15 @@ class QuestionStream:
 
     `vqa.vqa_set` looks for the most similar scene of the other answer and keeps a record of everything asked. This is
     ten times faster, makes no pairs, and is for training only.
+
+    Args:
+        kinds: as `draw` takes them, asked in turn; without them all there are, and more of chains.
     """
 
-    def __init__(self, rng: np.random.Generator):
+    def __init__(self, rng: np.random.Generator, kinds: Sequence[str] = ()):
         self.rng = rng
         self.used: dict[str, Counter[str]] = defaultdict(Counter)
-        chains = [f"relation {length}" for length in range(1, LONGEST + 1)]
-        # The kinds in turn; where "relation" comes two chains, since many scenes offer none.
-        self.kinds = cycle(
-            name for chain in chains for kind in KINDS
-            for name in ((chain, chains[0]) if kind == "relation" else (kind,))
-        )  # fmt: skip
+        self.kinds = cycle(kinds or _all_kinds())
         self.before: Scene | None = None
 
     def __call__(self, scene: Scene) -> tuple[Form, str]:
@@ -57,3 +56,10 @@ class QuestionStream:
         form, answer = asked
         given = self.used[form.template]
         return given[answer] / (sum(given.values()) / len(given)) if given else 0.0
+
+
+def _all_kinds() -> list[str]:
+    """All kinds once for each length of chains; where "relation" comes two chains, since many scenes offer none."""
+    chains = [f"relation {length}" for length in range(1, LONGEST + 1)]
+    return [name for chain in chains for kind in KINDS
+            for name in ((chain, chains[0]) if kind == "relation" else (kind,))]  # fmt: skip

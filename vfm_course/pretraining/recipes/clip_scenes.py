@@ -4,9 +4,11 @@ Pictures of one thing leave patches that say little about which thing is where. 
 to find its phrase among all phrases ("a red cat"; RegionCLIP, Zhong et al. 2022), and a decoder has to write all
 things with their places from the patches (`captioner`). A language model that gets a token a patch has no boxes to take
 a mean over: so the patch on a thing's middle has to find the phrase alone, to know that it is the middle, and to tell
-the exact place and size (CenterNet, Zhou et al. 2019). Afterwards the encoder is frozen.
+place and size (after CenterNet, Zhou et al. 2019, with the place in the picture and not in the patch: a patch that
+does not know its column cannot tell left from right to anybody). Afterwards the encoder is frozen.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +25,18 @@ from vfm_course.pretraining.regions import box_shares, middle_patches
 from vfm_course.pretraining.trainer import Learner, Recipe
 from vfm_course.pretraining.views import normalise, recolour
 from vfm_course.vlm.drawn import drawn_scenes
+from vfm_course.vlm.notes import SIZES, notes_of
 from vfm_course.vlm.tokenizer import BEGIN, END, PAD, UNKNOWN, vlm_tokenizer
 from vfm_course.world.captions import with_article
 from vfm_course.world.concepts import CONCEPTS
 from vfm_course.world.palette import COLOURS
-from vfm_course.world.placed_text import placed_text, short_caption
+from vfm_course.world.placed_text import GRID, placed_text, short_caption
 from vfm_course.world.scene import Scene
 
 SCENES = 60_000
 CONTEXT = 64  # tokens of a text at most
 CAPTIONED = 4  # one picture in so many is also written about
+WHERE = (GRID, GRID, SIZES)  # what a note can say of x, y and size
 RESIDUAL = 0.25  # how much smaller hidden states are made at the end
 
 
@@ -58,7 +62,8 @@ class ClipScenesLearner(Learner):
         config = CLIPConfig(text_config=text | own, vision_config=encoder.VIT | own, projection_dim=64)
         self.model = CLIPModel(config)
         self.model.vision_model.load_state_dict(load("clip", "pocket", "cpu").model.vision_model.state_dict())
-        self.centre = nn.Linear(encoder.WIDTH, 4)  # whether a thing's middle is here; how far off in x and y; its size
+        mark_places(self.model.vision_model.embeddings.position_embedding.weight)
+        self.centre = nn.Linear(encoder.WIDTH, 1 + sum(WHERE))  # whether a thing's middle is here; place and size
         self.captioner = Captioner(len(self.tokenizer), encoder.WIDTH, 2, encoder.HEADS, CONTEXT, PAD, UNKNOWN)
 
     def read(self, texts: list[str]) -> torch.Tensor:
@@ -110,19 +115,17 @@ class ClipScenesLearner(Learner):
         return F.cross_entropy(by_box, own), F.cross_entropy(by_middle, own)
 
     def centre_losses(self, patches: torch.Tensor, graphs: list[Scene]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cross-entropy a thing of which patches are middles, and by how much the middles are wrong in place and size,
-        in patches; `patches` is (B, N, width)."""
+        """Cross-entropy a thing of which patches are middles, and of what the middles tell of place and size, as a note
+        holds them; `patches` is (B, N, width)."""
         things = [(row, thing) for row, graph in enumerate(graphs) for thing in graph.objects]
         side, rows = encoder.SIZE // encoder.PATCH, torch.tensor([row for row, _ in things])
-        centres = torch.tensor([thing.centre for _, thing in things])
-        middles = middle_patches(centres, side, encoder.SIZE)
-        told = self.centre(self.model.vision_model.post_layernorm(patches))  # (B, N, 4)
+        middles = middle_patches(torch.tensor([thing.centre for _, thing in things]), side, encoder.SIZE)
+        told = self.centre(self.model.vision_model.post_layernorm(patches))  # (B, N, 1 + 16 + 16 + 32)
         wanted = torch.zeros(told.shape[:2]).index_put((rows, middles), torch.ones(len(things)))
         which = F.binary_cross_entropy_with_logits(told[..., 0], wanted, reduction="sum") / len(things)
-        corner = torch.stack([middles % side, middles // side], dim=1)
-        extent = torch.tensor([thing.extent for _, thing in things]) * side
-        places = torch.cat([centres / encoder.PATCH - corner, extent[:, None]], dim=1)
-        return which, F.l1_loss(told[rows, middles, 1:], places)
+        own = torch.from_numpy(np.concatenate([notes_of(graph) for graph in graphs])[:, 2:])
+        answers = told[rows, middles, 1:].split(WHERE, dim=1)
+        return which, sum(F.cross_entropy(each, own[:, field]) for field, each in enumerate(answers)) / len(WHERE)
 
     def after_step(self, progress: float) -> None:
         self.model.logit_scale.data.clamp_(max=4.6052)  # a factor of at most 100, as in the paper
@@ -133,6 +136,21 @@ class ClipScenesLearner(Learner):
         size = {"height": encoder.SIZE, "width": encoder.SIZE}
         images = CLIPImageProcessor(size={"shortest_edge": encoder.SIZE}, crop_size=size, **encoder.CLIP)
         CLIPProcessor(images, self.tokenizer).save_pretrained(folder)
+
+
+@torch.no_grad()
+def mark_places(positions: torch.Tensor) -> None:
+    """Adds waves in x and y to position embeddings (1 + N, width), as large as these are.
+
+    Pictures of one thing taught the pocket CLIP what it is and not where: its position embeddings hardly differ from
+    column to column, and what a patch does not know of its own place no connector can tell.
+    """
+    side = math.isqrt(len(positions) - 1)
+    quarter = positions.shape[1] // 4
+    turns = torch.arange(side)[:, None] / side * math.pi * 2.0 ** (torch.arange(quarter) % 4)  # (side, quarter)
+    waves = torch.cat([turns.sin(), turns.cos()], dim=1)  # (side, width / 2)
+    both = torch.cat([waves.repeat(side, 1), waves.repeat_interleave(side, dim=0)], dim=1)
+    positions[1:] += both * positions.std() / both.std()
 
 
 @torch.no_grad()

@@ -18,11 +18,12 @@ from vfm_course.pretraining.trainer import Learner, Recipe
 from vfm_course.vlm.corpus import SCENES, Corpus, corpus
 from vfm_course.vlm.drawn import drawn_scenes
 from vfm_course.vlm.notes import NoteEmbedding, loose, notes_of, save_notes, squared
-from vfm_course.vlm.practice import Speller, detailed, drill, listed, paired
+from vfm_course.vlm.practice import HARD, Speller, detailed, drill, listed, paired
 from vfm_course.vlm.prompts import END as END_WORD
 from vfm_course.vlm.prompts import PICTURE
 from vfm_course.vlm.tokenizer import BEGIN, END, PAD, vlm_tokenizer
 from vfm_course.world.placed_text import placed_text
+from vfm_course.world.question_stream import QuestionStream
 from vfm_course.world.scene import Scene
 
 DOCUMENTS = 60_000
@@ -34,10 +35,10 @@ TOLD = {"words": 0.2, "loose": 0.4, "squared": 0.4}  # shares of the batches
 # What is asked, by share: from each point of the run on until the next one.
 STAGES = (
     (0.00, {"pairs": 1.0}),
-    (0.08, {"pairs": 0.2, "list": 0.1, "retell": 0.7}),
-    (0.20, {"list": 0.1, "retell": 0.3, "detail": 0.6}),
-    (0.38, {"retell": 0.1, "detail": 0.2, "drill": 0.5, "document": 0.2}),
-    (0.50, {"retell": 0.1, "detail": 0.05, "drill": 0.35, "document": 0.5}),
+    (0.055, {"pairs": 0.2, "list": 0.1, "retell": 0.7}),
+    (0.135, {"list": 0.1, "retell": 0.3, "detail": 0.6}),
+    (0.255, {"retell": 0.1, "detail": 0.2, "drill": 0.5, "document": 0.2}),
+    (0.335, {"retell": 0.05, "detail": 0.05, "drill": 0.4, "document": 0.5}),
 )
 OTHER = 0.02  # weight of the words that no earlier word gives away, beside 1 for those of an answer
 
@@ -118,7 +119,7 @@ class LanguageLearner(Learner):
             rows = rng.integers(len(self.graphs), size=self.batch_size)
         scenes = [self.graphs[self.data.scenes[row] if asked == "document" else row] for row in rows]
         notes = {"words": lambda: None, "loose": lambda: loose(scenes, rng), "squared": lambda: squared(scenes)}[told]()
-        lines = []
+        lines, stream = [], QuestionStream(rng, HARD)
         for i, (row, scene) in enumerate(zip(rows, scenes, strict=True)):
             line = [(BEGIN, False)]
             if told == "words":
@@ -129,8 +130,10 @@ class LanguageLearner(Learner):
                 line += self.speller(listed(scene, reading_order(scene, None if notes is None else notes[i])))
             elif asked == "retell":  # in any order: what belongs to a thing has to be looked up by its name
                 line += self.speller(listed(scene, rng.permutation(len(scene.objects))))
+            elif asked == "drill":
+                line += self.speller(drill(stream, scene))
             else:
-                line += self.speller({"pairs": paired, "detail": detailed, "drill": drill}[asked](scene, rng))
+                line += self.speller({"pairs": paired, "detail": detailed}[asked](scene, rng))
             lines.append(line)
         length = max(map(len, lines))
         table = torch.tensor([line + [(PAD, False)] * (length - len(line)) for line in lines])  # (B, T, 2)
@@ -156,4 +159,4 @@ def reading_order(scene: Scene, notes: np.ndarray | None) -> list[int]:
     return [own.index(tuple(note)) for note in notes.tolist() if note[0] >= 0]
 
 
-RECIPE = Recipe("language", LanguageLearner, images=120_000, quick_images=30_000, learning_rate=1.5e-3, warm_up=0.01)
+RECIPE = Recipe("language", LanguageLearner, images=180_000, quick_images=30_000, learning_rate=1.5e-3, warm_up=0.01)
