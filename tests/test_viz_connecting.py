@@ -9,6 +9,7 @@ from vfm_course.connectors.cost import ConnectorCost
 from vfm_course.errors import UserError
 from vfm_course.families import load
 from vfm_course.viz import connecting
+from vfm_course.vlm import variants
 from vfm_course.vlm.looking import query_looks
 
 pytestmark = pytest.mark.usefixtures("figures")
@@ -34,6 +35,7 @@ def test_a_run_is_called_by_all_that_sets_it_apart():
         "Q-Former (BLIP-2), 4 queries, notes, stage one, LM tuned"
     )
     assert connecting.called(row(tune_lm=False)) == "MLP (LLaVA-1.5)"
+    assert set(connecting.CALLED) == set(variants.CONNECTORS) and connecting.QUERIES == variants.QUERIES
 
 
 def test_the_table_has_a_line_a_case_with_its_costs_and_an_interval_around_the_mean(capsys):
@@ -73,6 +75,21 @@ def test_against_has_a_panel_a_cost_and_a_line_for_who_never_looks():
     assert bars["MLP (LLaVA-1.5)"].lines[0].get_xydata().tolist() == [[64, pytest.approx(50)]]
     assert bars["never looks"].get_ydata()[0] == pytest.approx(35)
     assert bars["Q-Former (BLIP-2), stage one"].lines[0].get_markerfacecolor() == "white"
+
+
+def test_by_queries_has_a_mean_and_an_interval_a_number_of_queries():
+    rows = [row("qformer", queries=4), row("qformer", seed=1, queries=4), row("qformer"), row("qformer", queries=1)]
+    connecting.by_queries(rows, [hits(40), hits(60), hits(70), hits(30)], blind=0.35)
+    (axis,) = plt.gcf().axes
+    runs, means = axis.lines[0], axis.containers[0]
+    assert runs.get_xydata().tolist() == [[4, 40], [4, 60], [16, 70], [1, 30]]
+    assert means.lines[0].get_xydata().tolist() == [[1, 30], [4, 50], [16, 70]]
+    for (_, mean), ((_, low), (_, high)) in zip(
+        means.lines[0].get_xydata(), means.lines[2][0].get_segments(), strict=True
+    ):
+        assert low < mean < high
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["1", "4", "16"]
+    assert axis.lines[-1].get_ydata()[0] == pytest.approx(35) and axis.texts[0].get_text() == "never looks"
 
 
 def test_by_kind_shows_means_over_seeds_above_the_references():

@@ -20,6 +20,7 @@ from vfm_course.vlm.published.blip2 import blip2_tower_config
 from vfm_course.vlm.teach import Plan, School
 from vfm_course.vlm.train import Curve
 from vfm_course.vlm.variants import build
+from vfm_course.world.palette import COLOURS
 from vfm_course.world.vqa import vqa_set
 from vfm_course.world.vqa_files import frozen
 
@@ -107,23 +108,35 @@ def test_a_card_is_written_again_without_training(folders, tower, monkeypatch):
     assert (folder / "README.md").read_text() == told and (folder / "model.safetensors").read_bytes() == weights
 
 
-def test_a_picture_is_retold_if_one_thing_has_its_own_colour(monkeypatch):
-    questions = frozen("balanced")[:3]
+def test_captions_are_true_as_far_as_the_things_they_name_are_there(monkeypatch):
+    questions, asked = frozen("balanced")[:3], []
     things = [pocket.scene_of(question).objects for question in questions]
+    first, third = things[0][1], things[2][0]
+    lie = next(
+        colour for colour in COLOURS if (colour, third.concept) not in {(e.colour, e.concept) for e in things[2]}
+    )
     monkeypatch.setattr(pocket, "load", lambda *what: SimpleNamespace(model=None, processor=None))
-    monkeypatch.setattr(pocket, "answers", lambda model, processor, images, asked, max_new_tokens: [
-        f"the boat is pink at 1 1 , the {things[0][1].concept} is {things[0][1].colour} at 2 3", "yes",
-        f"the {things[2][0].concept} is pink at 3 4"])  # fmt: skip
-    assert pocket.retold("any", questions) == pytest.approx(1 / 3)
+
+    def say(model, processor, images, texts, max_new_tokens, form):
+        asked.extend(form(text) for text in texts)
+        return [f"a striped {first.colour} {first.concept} left of a {lie} {third.concept}",
+                "nothing red on a checked background",
+                f"a {lie} {third.concept} and a {third.colour} {third.concept}"]  # fmt: skip
+
+    monkeypatch.setattr(pocket, "answers", say)
+    own = (lie, third.concept) in {(each.colour, each.concept) for each in things[0]}
+    assert pocket.captioned("any", questions) == pytest.approx((2 + own) / 4) and asked == ["Caption:"] * 3
+    monkeypatch.setattr(pocket, "answers", lambda *what, **more: ["", "a cat", "red"])
+    assert pocket.captioned("any", questions) == 0.0
 
 
 def test_scores_are_those_of_the_answers(monkeypatch):
-    monkeypatch.setattr(pocket, "retold", lambda name, questions: 0.25)
+    monkeypatch.setattr(pocket, "captioned", lambda name, questions: 0.25)
     wrong = {1, 2, 7}  # of the pairs (0, 1), (2, 3) and (6, 7) one side each
     monkeypatch.setattr(pocket, "ask", lambda name, questions: [
         "nothing" if number in wrong else question.answer for number, question in enumerate(questions)])  # fmt: skip
     found = pocket.examined("any")
-    assert found["retold"] == 0.25
+    assert found["captioned"] == 0.25
     for split in ("balanced", "unbalanced"):
         assert found[split]["all"] == pytest.approx(1 - 3 / QUESTIONS)
     assert found["balanced"]["pairs"] == pytest.approx(1 - 3 / (QUESTIONS / 2)) and "pairs" not in found["unbalanced"]

@@ -21,6 +21,7 @@ CALLED = {
     "qformer": "Q-Former (BLIP-2)",
     "gated": "resampler + gates (Flamingo)",
 }
+QUERIES = 16  # of a Q-Former where a run does not say
 LOOK = dict(zip(CALLED, zip(COLOURS, MARKERS, strict=False), strict=False))
 
 
@@ -111,6 +112,32 @@ def against(
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=9
     )
+    panels.finish(figure, file)
+
+
+def by_queries(rows: Sequence[Mapping], hits: Sequence[np.ndarray], blind: float, file: Path | None = None) -> None:
+    """Accuracy against the number of queries: every run a dot, the mean of a number with its 95 % interval.
+
+    Args:
+        rows: of a study; `queries` is 16 where it is not given. hits: bool (questions,) for each row.
+        blind: share of right answers, from 0 to 1, of a model that never looks: a dashed line.
+    """
+    figure, axis = plt.subplots(figsize=(5.6, 3.5), layout="constrained")
+    counts = [row.get("queries") or QUERIES for row in rows]
+    colour, marker = LOOK["qformer"]
+    axis.plot(counts, [100 * right.mean() for right in hits], ".", color=colour, alpha=0.5, markersize=5)
+    shown = sorted(set(counts))
+    means = [crossed_interval([right for count, right in zip(counts, hits, strict=True) if count == one])
+             for one in shown]  # fmt: skip
+    mean, low, high = 100 * np.array(means).T
+    axis.errorbar(shown, mean, [mean - low, high - mean], fmt=f"-{marker}", color=colour, capsize=3, linewidth=1)
+    axis.axhline(100 * blind, color="black", linestyle="--", linewidth=1)
+    axis.annotate("never looks", (shown[-1], 100 * blind), (0, 4), textcoords="offset points", ha="right", fontsize=9)
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(shown, [str(count) for count in shown])
+    axis.set_xlabel("queries, and so visual tokens")
+    axis.set_ylabel("answers right, %")
+    axis.grid(alpha=0.3)
     panels.finish(figure, file)
 
 

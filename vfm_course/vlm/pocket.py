@@ -29,7 +29,7 @@ from vfm_course.vlm.corpus import SCENES
 from vfm_course.vlm.drive import answers
 from vfm_course.vlm.examine import score
 from vfm_course.vlm.features import scene_features
-from vfm_course.vlm.prompts import WHAT
+from vfm_course.vlm.prompts import CAPTION
 from vfm_course.vlm.published.blip2 import save_blip2
 from vfm_course.vlm.published.flamingo import save_flamingo
 from vfm_course.vlm.published.llava import save_llava
@@ -38,12 +38,15 @@ from vfm_course.vlm.teach import Plan, School, teach
 from vfm_course.vlm.train import Curve
 from vfm_course.whole_file import whole_text
 from vfm_course.world.blind import BlindModel, accuracy, chance
+from vfm_course.world.concepts import CONCEPTS
+from vfm_course.world.palette import COLOURS
 from vfm_course.world.questions import Question
 from vfm_course.world.vqa import scene_of, vqa_set
 from vfm_course.world.vqa_files import frozen
 
 SAMPLES = 30_000
-RETOLD = 100  # pictures of which it is asked what is there
+CAPTIONED = 100  # pictures of which captions are asked for
+NAMED = re.compile(rf"({'|'.join(COLOURS)}) ({'|'.join(CONCEPTS)})")
 PLANS = {
     "llava-1.5": Plan("mlp", SAMPLES, tune_lm=True, noted=True),
     "blip2": Plan("qformer", SAMPLES, tune_lm=True, stage_one=True, noted=True),
@@ -128,19 +131,19 @@ def ask(name: str, questions: list[Question]) -> list[str]:
     return answers(loaded.model, loaded.processor, images, [question.text for question in questions])
 
 
-def retold(name: str, questions: list[Question]) -> float:
-    """The share of pictures of which the model, asked what is there, tells at least one thing with its true colour."""
+def captioned(name: str, questions: list[Question]) -> float:
+    """The share of the things named in captions of the questions' pictures, such as "a red cat", that are there."""
     loaded, scenes = load(name, "pocket", "cpu"), [scene_of(question) for question in questions]
     images = [Image.fromarray(scene.image) for scene in scenes]
-    said = answers(loaded.model, loaded.processor, images, [WHAT] * len(images), max_new_tokens=64)
-    true = [{(thing.concept, thing.colour) for thing in scene.objects} for scene in scenes]
-    return float(np.mean([bool(set(re.findall(r"the (\w+) is (\w+)", text)) & things)
-                          for text, things in zip(said, true, strict=True)]))  # fmt: skip
+    said = answers(loaded.model, loaded.processor, images, [CAPTION] * len(images), max_new_tokens=64, form=str)
+    named = [thing in {(each.colour, each.concept) for each in scene.objects}
+             for text, scene in zip(said, scenes, strict=True) for thing in NAMED.findall(text)]  # fmt: skip
+    return float(np.mean(named)) if named else 0.0
 
 
 def examined(name: str) -> dict:
-    """Scores on the frozen sets: by kind, with an interval over the questions for all of them; `retold` as "retold"."""
-    found = {"retold": retold(name, frozen("balanced")[:RETOLD])}
+    """Scores on the frozen sets: by kind, with an interval over the questions for all of them; and `captioned`."""
+    found = {"captioned": captioned(name, frozen("balanced")[:CAPTIONED])}
     for split in ("balanced", "unbalanced"):
         questions = frozen(split)
         said = ask(name, questions)
@@ -185,9 +188,9 @@ pairs right on both sides, {ours["vqa"]:.3f} by VQA's official accuracy; on the 
 |{"---|" * (len(kinds) + 2)}
 {chr(10).join(lines)}
 
-Prompts: `Question: … Answer:` and `Caption:`. To `What is there?`, learnt while aligning, it still tells a thing with
-its colour in {100 * scores["retold"]:.0f} % of {RETOLD} pictures. Files: float16 safetensors; load them as float32 on a
-CPU, as `vfm_course.families.load` does.
+Prompts: `Question: … Answer:` and `Caption:`. Of the things named in its captions of {CAPTIONED} of these pictures
+{100 * scores["captioned"]:.0f} % are there, in the colour named. Files: float16 safetensors; load them as float32 on
+a CPU, as `vfm_course.families.load` does.
 """
 
 
