@@ -37,6 +37,7 @@ SCENES = 60_000
 CONTEXT = 64  # tokens of a text at most
 CAPTIONED = 4  # one picture in so many is also written about
 WHERE = (GRID, GRID, SIZES)  # what a note can say of x, y and size
+MARKED = 4.0
 RESIDUAL = 0.25  # how much smaller hidden states are made at the end
 
 
@@ -140,17 +141,18 @@ class ClipScenesLearner(Learner):
 
 @torch.no_grad()
 def mark_places(positions: torch.Tensor) -> None:
-    """Adds waves in x and y to position embeddings (1 + N, width), as large as these are.
+    """Adds waves in x and y to position embeddings (1 + N, width).
 
     Pictures of one thing taught the pocket CLIP what it is and not where: its position embeddings hardly differ from
-    column to column, and what a patch does not know of its own place no connector can tell.
+    column to column, and what a patch does not know of its own place no connector can tell. The waves are `MARKED`
+    times as large as the embeddings, so about as large as what a patch shows.
     """
     side = math.isqrt(len(positions) - 1)
     quarter = positions.shape[1] // 4
     turns = torch.arange(side)[:, None] / side * math.pi * 2.0 ** (torch.arange(quarter) % 4)  # (side, quarter)
     waves = torch.cat([turns.sin(), turns.cos()], dim=1)  # (side, width / 2)
     both = torch.cat([waves.repeat(side, 1), waves.repeat_interleave(side, dim=0)], dim=1)
-    positions[1:] += both * positions.std() / both.std()
+    positions[1:] += both * MARKED * positions.std() / both.std()
 
 
 @torch.no_grad()
