@@ -18,6 +18,7 @@ import numpy as np
 from vfm_course.errors import UserError
 from vfm_course.paths import data_dir
 from vfm_course.pretraining.short.page import table
+from vfm_course.stored_rows import read_rows, write_rows
 from vfm_course.whole_file import whole_text
 
 FORM = 2  # of the files
@@ -63,14 +64,7 @@ def stored(name: str) -> list[dict]:
         UserError: there is no such study, or its file is missing or damaged.
     """
     cases(name)
-    path = stored_file(name)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["rows"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path.name} in data/connectors is missing or damaged ({type(error).__name__}): restore it with "
-            f"`git checkout -- data`, or measure again with `python -m vfm_course.vlm.studies {name}`."
-        ) from error
+    return read_rows(stored_file(name), f"python -m vfm_course.vlm.studies {name}")
 
 
 def hits_of(row: dict) -> np.ndarray:
@@ -115,6 +109,7 @@ def run(name: str, bench: Bench, seeds: tuple[int, ...] = SEEDS) -> list[dict]:
     wanted = {_called(case, seed) for seed in seeds for case in cases(name)}
     known = {_called(row, row["seed"]): row for row in (stored(name) if _comparable(name) else [])}
     known = {called: row for called, row in known.items() if called in wanted}
+    head = {"form": FORM, "study": name, "question": ABOUT[name], "samples": SAMPLES}
     for seed in seeds:
         for case in cases(name):
             if _called(case, seed) in known:
@@ -123,7 +118,7 @@ def run(name: str, bench: Bench, seeds: tuple[int, ...] = SEEDS) -> list[dict]:
             row = {"seed": seed} | case | bench.measure(seed, case)
             known[_called(case, seed)] = row | {"seconds": round(time.perf_counter() - begun, 1)}
             print(f"{name}: {_called(case, seed)}, {row['accuracy']['all']:.3f}", flush=True)
-            _store(name, list(known.values()))
+            write_rows(stored_file(name), head, list(known.values()))
     return list(known.values())
 
 
@@ -139,16 +134,6 @@ def _comparable(name: str) -> bool:
 def _called(case: dict, seed: int) -> tuple:
     """What tells a run from all others."""
     return (seed, *(case.get(key) for key in PLAN))
-
-
-def _store(name: str, rows: list[dict]) -> None:
-    """Writes a study's file whole, a run a line: what is run again shows in a diff."""
-    path = stored_file(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    head = {"form": FORM, "study": name, "question": ABOUT[name], "samples": SAMPLES}
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    with whole_text(path) as file:
-        file.write(f'{json.dumps(head)[:-1]}, "rows": [\n{lines}\n]}}\n')
 
 
 HEAD = """# Connectors: what was measured

@@ -20,6 +20,7 @@ from types import ModuleType
 from vfm_course.errors import UserError
 from vfm_course.paths import cache_dir, data_dir
 from vfm_course.pretraining.short.page import page
+from vfm_course.stored_rows import read_rows, write_rows
 from vfm_course.whole_file import whole_text
 
 NAMES = ("noise", "collapse", "curation", "gram", "scaling")
@@ -54,26 +55,14 @@ def stored(name: str) -> list[dict]:
         UserError: there is no such study, or its file is missing or damaged.
     """
     _check(name)  # without its module: what only reads figures need not wait for torch
-    path = stored_file(name)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["rows"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path.name} in data/pretraining is missing or damaged ({type(error).__name__}): restore it with "
-            f"`git checkout -- data`, or measure again with `python -m vfm_course.pretraining.short.studies {name}`."
-        ) from error
+    return read_rows(stored_file(name), f"python -m vfm_course.pretraining.short.studies {name}")
 
 
 def run(name: str, seeds: tuple[int, ...] = SEEDS) -> list[dict]:
     """Runs a study, or what of it was not run yet, and stores its rows."""
     study = find(name)
     rows = [_kept(name, study, seed, case) for seed in seeds for case in study.cases(seed)]
-    path = stored_file(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    head = {"form": FORM, "study": name, "question": study.QUESTION, "seeds": seeds}
-    lines = ",\n".join(json.dumps(row) for row in rows)  # a run a line: what is run again shows in a diff
-    with whole_text(path) as file:
-        file.write(f'{json.dumps(head)[:-1]}, "rows": [\n{lines}\n]}}\n')
+    write_rows(stored_file(name), {"form": FORM, "study": name, "question": study.QUESTION, "seeds": seeds}, rows)
     return rows
 
 
