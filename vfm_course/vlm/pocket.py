@@ -44,7 +44,7 @@ from vfm_course.world.questions import Question
 from vfm_course.world.vqa import scene_of, vqa_set
 from vfm_course.world.vqa_files import frozen
 
-SAMPLES = 30_000
+SAMPLES = 36_000
 CAPTIONED = 100  # pictures of which captions are asked for
 NAMED = re.compile(rf"({'|'.join(COLOURS)}) ({'|'.join(CONCEPTS)})")
 PLANS = {
