@@ -87,7 +87,15 @@ def test_of_a_notebook_with_exercises_of_two_chapters_both_are_checked(tmp_path)
     done = course("check", path)
     assert done.returncode == 0, done.stderr
     assert "✓ 6.1" in done.stdout and "· 1.1" in done.stdout and "6.2" not in done.stdout
-    assert "mine.ipynb has exercises of several notebooks" in done.stdout
+    assert "mine.ipynb has exercises of several notebooks" in done.stdout and "does not have" not in done.stdout
+
+
+def test_an_id_that_the_course_does_not_have_is_named_beside_those_that_it_has(tmp_path):
+    path, strange = tmp_path / "mine.ipynb", '@exercise("1.99")\ndef anything():\n    ...'
+    path.write_text(json.dumps(hostile.notebook([hostile.SETUP, hostile.FIRST, strange])), encoding="utf-8")
+    done = course("check", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Note: mine.ipynb names 1.99, which the course does not have: it is not counted." in done.stdout
 
 
 def test_a_notebook_of_something_else_is_said_to_be_so(tmp_path):

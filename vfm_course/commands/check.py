@@ -38,11 +38,16 @@ def check(
     held = {number: known for number in registry.chapters()
             if (known := [each for each in registry.chapter(number) if each in found])}  # fmt: skip
     chapters = list(held)
+    unknown = sorted(found.difference(*held.values()))
     if not ids and not chapters:
         raise UserError(f"{notebook.name} holds no exercise of the course: no cell says @exercise(…) with an id of it.")
     if not ids and len(chapters) > 1:  # a notebook of one's own
         ids = [each for known in held.values() for each in known]
         typer.echo(f"Note: {notebook.name} has exercises of several notebooks: what it does not hold is not counted.")
+    if unknown:
+        typer.echo(
+            f"Note: {notebook.name} names {', '.join(unknown)}, which the course does not have: it is not counted."
+        )
     wanted = of_notebook("", ids) if ids else of_notebook(chapters[0])
     submission = Submission(student="you", path=notebook, submitted=None, notes=(), late=False, problem="")
     with Zygote() as zygote:
