@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # the command line asks for the names, and must not wait for 
 
 NAMES = (
     "dinov2", "mae", "ijepa", "clip", "siglip", "supervised", "sam", "clip-signs", "clip-scenes", "language",
-    "blip2-tower",
+    "language-more", "blip2-tower",
 )  # fmt: skip
 # Another pocket model's weights; all others begin from random ones.
 BEGINS_FROM = {"dinov2": "mae", "clip-signs": "clip", "clip-scenes": "clip", "blip2-tower": "clip-scenes"}

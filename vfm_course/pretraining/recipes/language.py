@@ -35,10 +35,10 @@ TOLD = {"words": 0.2, "loose": 0.4, "squared": 0.4}  # shares of the batches
 # What is asked, by share: from each point of the run on until the next one.
 STAGES = (
     (0.00, {"pairs": 1.0}),
-    (0.055, {"pairs": 0.2, "list": 0.1, "retell": 0.7}),
-    (0.135, {"list": 0.1, "retell": 0.3, "detail": 0.6}),
-    (0.255, {"retell": 0.1, "detail": 0.2, "drill": 0.5, "document": 0.2}),
-    (0.335, {"retell": 0.05, "detail": 0.05, "drill": 0.4, "document": 0.5}),
+    (0.08, {"pairs": 0.2, "list": 0.1, "retell": 0.7}),
+    (0.20, {"list": 0.1, "retell": 0.3, "detail": 0.6}),
+    (0.38, {"retell": 0.1, "detail": 0.2, "drill": 0.5, "document": 0.2}),
+    (0.50, {"retell": 0.1, "detail": 0.05, "drill": 0.35, "document": 0.5}),
 )
 OTHER = 0.02  # weight of the words that no earlier word gives away, beside 1 for those of an answer
 
@@ -65,6 +65,7 @@ class LanguageLearner(Learner):
     """Predicts the next word of documents, with the scene told in front in words or in notes."""
 
     batch_size = 8
+    stages = STAGES
 
     def __init__(self, documents: int = DOCUMENTS, scenes: int = SCENES):
         super().__init__()
@@ -87,7 +88,7 @@ class LanguageLearner(Learner):
     def forward(self, generator: torch.Generator, progress: float) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         told = str(rng.choice(list(TOLD), p=list(TOLD.values())))
-        shares = next(shares for begin, shares in reversed(STAGES) if progress >= begin)
+        shares = next(shares for begin, shares in reversed(self.stages) if progress >= begin)
         asked = str(rng.choice(list(shares), p=list(shares.values())))
         notes, tokens, answers = self.batch(told, asked, rng)
         words = self.model.get_input_embeddings()
@@ -159,4 +160,4 @@ def reading_order(scene: Scene, notes: np.ndarray | None) -> list[int]:
     return [own.index(tuple(note)) for note in notes.tolist() if note[0] >= 0]
 
 
-RECIPE = Recipe("language", LanguageLearner, images=180_000, quick_images=30_000, learning_rate=1.5e-3, warm_up=0.01)
+RECIPE = Recipe("language", LanguageLearner, images=120_000, quick_images=30_000, learning_rate=1.5e-3, warm_up=0.01)
