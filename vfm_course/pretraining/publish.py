@@ -30,6 +30,8 @@ KINDS = {
     "clip-scenes": ("contrastive and captioning, several things a picture", "pretraining/captioner.py"),
     "language": ("the next word, text alone", "pretraining/recipes/language.py"),
 }
+# What goes on with another recipe's run, which lies beside it.
+GOES_ON = {"language-more": "language"}
 
 
 def publish(run: Path, folder: Path) -> dict:
@@ -40,7 +42,7 @@ def publish(run: Path, folder: Path) -> dict:
     from vfm_course.vlm.notes import NOTES_FILE
 
     record = json.loads((run / "training.json").read_text())
-    name = record["recipe"]
+    name = GOES_ON.get(record["recipe"], record["recipe"])
     if record["seen"] // 100 < record["images"] // 100 - 2:
         print(f"{name}: the run is not finished ({record['seen']} of {record['images']} images)")
     if folder.exists():
@@ -55,7 +57,11 @@ def publish(run: Path, folder: Path) -> dict:
         _rename(folder / "model.safetensors", "decoder_encoder.layer.", "decoder_layers.")
     os.chmod(folder / "model.safetensors", 0o644)
     parameters = sum(weight.numel() for weight in model.parameters())
-    return {
+    before = {}
+    if name != record["recipe"]:
+        first = json.loads((run.parent / name / "training.json").read_text())
+        before = {"before": {"images_seen": first["seen"], "minutes": round(first["seconds"] / 60, 1)}}
+    return before | {
         "model": name,
         "parameters": parameters,
         "images_seen": record["seen"],
@@ -111,11 +117,12 @@ def main() -> None:
     for name in NAMES:
         if not (arguments.runs / name / "training.json").is_file():
             continue
-        folder = data_dir() / "checkpoints" / name
+        called = GOES_ON.get(name, name)
+        folder = data_dir() / "checkpoints" / called
         record = publish(arguments.runs / name, folder)
         (folder / "README.md").write_text(card(record), encoding="utf-8")
         (folder / "record.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        published.append(name)
+        published.append(called)
     if published:
         claims.run(published)
 

@@ -133,12 +133,17 @@ def card(name: str, record: dict) -> str:
         lines = [f"| right, of the 400 balanced questions | {' | '.join(kinds)} |", "|---|" + "---|" * len(kinds)]
         lines += [f"| {what} | {' | '.join(f'{each[kind]:.2f}' for kind in kinds)} |" for what, each in scores.items()]
     losses = "\n".join(f"| {point['images']:,} | {point['loss']:.3f} |" for point in record["curve"])
+    length, before = f"{record['images_seen']:,} {unit} in {record['minutes']} minutes", record.get("before")
+    again = f"`vfm-course pretrain {name} --images {record['images_asked']}`"
+    if before:
+        length = f"{before['images_seen']:,} {unit} in {before['minutes']} minutes and then {length}"
+        again = f"`vfm-course pretrain {name}`, then `vfm-course pretrain {name}-more`"
     return f"""# Pocket {name}
 
 {ABOUT[name].format(**record)}
 
-One run, one seed ({record["seed"]}), {record["images_seen"]:,} {unit} in {record["minutes"]} minutes on one CPU core
-beside other work. Again: `vfm-course pretrain {name} --images {record["images_asked"]}`.
+One run, one seed ({record["seed"]}), {length} on one CPU core
+beside other work. Again: {again}.
 
 Measured by `python -m vfm_course.vlm.parts`:
 
