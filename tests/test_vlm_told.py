@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import torch
 from tiny.same_weights import scatter
+from transformers import LlamaForCausalLM
 
 from vfm_course.families import load
 from vfm_course.families.load import pocket_folder
+from vfm_course.pretraining.publish import publish
+from vfm_course.pretraining.recipes.language import language_config
 from vfm_course.pretraining.regions import box_shares
 from vfm_course.vlm import parts
-from vfm_course.vlm.notes import NoteEmbedding, load_notes, loose, squared
+from vfm_course.vlm.notes import NoteEmbedding, load_notes, loose, save_notes, squared
 from vfm_course.vlm.prompts import question_prompt
 from vfm_course.vlm.tokenizer import END
 from vfm_course.vlm.told import read, tell
@@ -119,3 +122,26 @@ def test_a_card_says_what_was_measured(name, tmp_path, monkeypatch):
     assert "12,345" in said and "seed (3)" in said and "| 6,000 | 0.250 |" in said
     assert ("0.910 (0.870 to 0.950)" if name == "clip-scenes" else "| told | 0.42 | 0.42 |") in said
     assert "scores" in json.loads((tmp_path / "record.json").read_text())
+
+
+def test_a_card_tells_of_what_was_read_before(monkeypatch, tmp_path):
+    record = {"parameters": 5, "seed": 0, "images_seen": 60_000, "images_asked": 60_000, "minutes": 17.0, "curve": []}
+    record |= {"before": {"images_seen": 120_000, "minutes": 40.5}, "scores": {"told": {"all": 0.5}}}
+    told = parts.card("language", record)
+    assert "120,000 documents read in 40.5 minutes and then 60,000 documents read in 17.0 minutes" in told
+    assert "`vfm-course pretrain language`, then `vfm-course pretrain language-more`" in told
+
+
+def test_a_run_that_went_on_is_published_with_what_came_before(tmp_path):
+    reader = LlamaForCausalLM(language_config())
+    notes = NoteEmbedding(128)
+    for name, seen in (("language", 800), ("language-more", 400)):
+        reader.save_pretrained(tmp_path / name)
+        save_notes(notes, tmp_path / name)
+        record = {"recipe": name, "seen": seen, "images": seen, "seconds": 90.0, "seed": 0, "curve": [{"images": 8}]}
+        (tmp_path / name / "training.json").write_text(json.dumps(record))
+    record = publish(tmp_path / "language-more", tmp_path / "out")
+    assert (record["model"], record["images_seen"]) == ("language", 400)
+    assert record["before"] == {"images_seen": 800, "minutes": 1.5}
+    assert torch.equal(load_notes(tmp_path / "out").nothing, notes.nothing)
+    assert "before" not in publish(tmp_path / "language", tmp_path / "out")

@@ -26,7 +26,7 @@ from vfm_course.families import load
 from vfm_course.pretraining import trainer
 from vfm_course.pretraining.captioner import Captioner
 from vfm_course.pretraining.publish import publish
-from vfm_course.pretraining.recipes import blip2_tower, clip_scenes, find_recipe, language
+from vfm_course.pretraining.recipes import blip2_tower, clip_scenes, find_recipe, language, language_more
 from vfm_course.vlm import examine, studies, teach, train
 from vfm_course.vlm import features as featuring
 from vfm_course.vlm.drawn import drawn_scenes
@@ -491,6 +491,25 @@ def test_reading_begins_with_pairs_and_ends_with_all_sorts(reader, monkeypatch):
     assert language.STAGES[0] == (0.0, {"pairs": 1.0}) and "document" in language.STAGES[-1][1]
     for _, shares in language.STAGES:
         assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_more_reading_goes_on_from_a_finished_run(reader, tmp_path, monkeypatch):
+    monkeypatch.setattr(language_more, "begun_folder", lambda: tmp_path / "language")
+    with pytest.raises(
+        UserError, match=r"nothing to go on from in .*: run `vfm-course pretrain language --out .*language`"
+    ):
+        language_more.LanguageMoreLearner(DOCUMENTS, SCENES)
+    reader.save(tmp_path / "language")
+    torch.manual_seed(7)
+    learner = language_more.LanguageMoreLearner(DOCUMENTS, SCENES)
+    assert not changed(learner, weights_of(reader)) and all(weight.requires_grad for weight in learner.parameters())
+    drawn = set()
+    monkeypatch.setattr(learner, "batch", lambda told, asked, rng: drawn.add(asked) or reader.batch(told, asked, rng))
+    for seed in range(60):
+        learner.batch_size = 3
+        learner(seeded(seed), 0.0)
+    assert drawn == {"retell", "detail", "drill", "document"} == set(language.STAGES[-1][1])
+    assert find_recipe("language-more").build is language_more.LanguageMoreLearner
 
 
 def test_the_language_model_is_saved_with_its_tokenizer(reader, tmp_path):

@@ -4,6 +4,10 @@ It stands for the frozen language models of BLIP-2 and Flamingo, which knew much
 A scene is told to it in words or in notes (`vlm.notes`). First it only says what belongs together, then it tells again
 what was told, then it is asked for single details, then for everything: begun with all sorts of questions, it would
 stay with the most frequent answers for long.
+
+Looking things up by their names comes all at once or not at all, somewhere between the pairs and the details, and it
+takes luck: the published run found it between 25,000 and 37,000 documents, another one, half as long again, had not
+after 95,000 and guessed colours among those told. The share of right words shows it: above 0.8 before the drills begin.
 """
 
 from functools import cached_property
