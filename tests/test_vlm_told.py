@@ -92,12 +92,12 @@ def test_the_table_of_the_language_model_is_of_what_it_was_told(lm, monkeypatch)
     found, rng = parts.language(), np.random.default_rng(0)
     scenes = [scene_of(question) for question in questions]
     words = lm.model.get_input_embeddings()
-    said = {"told in words": [tell(lm, each.text, placed_text(scene))
+    said = {"told in words": [tell(lm, each.text, placed_text(scene), parts.MOST)
                               for each, scene in zip(questions, scenes, strict=True)],
-            "told nothing": [tell(lm, each.text) for each in questions]}  # fmt: skip
+            "told nothing": [tell(lm, each.text, most=parts.MOST) for each in questions]}  # fmt: skip
     for kind, tables in (("loose", loose(scenes, rng)), ("squared", squared(scenes))):
         seen = notes(words, torch.from_numpy(tables))
-        said[f"told in {kind} notes"] = [read(lm, each.text, seen[row : row + 1], most=12)
+        said[f"told in {kind} notes"] = [read(lm, each.text, seen[row : row + 1], most=parts.MOST)
                                          for row, each in enumerate(questions)]  # fmt: skip
     assert found == said and len({tuple(each) for each in said.values()}) > 2
 
