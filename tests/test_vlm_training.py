@@ -494,12 +494,15 @@ def test_reading_begins_with_pairs_and_ends_with_all_sorts(reader, monkeypatch):
 
 
 def test_more_reading_goes_on_from_a_finished_run(reader, tmp_path, monkeypatch):
-    monkeypatch.setattr(language_more, "begun_folder", lambda: tmp_path / "language")
-    with pytest.raises(
-        UserError, match=r"nothing to go on from in .*: run `vfm-course pretrain language --out .*language`"
-    ):
+    monkeypatch.setenv("VFM_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "pretraining" / "language_120000_seed0"  # where the command leaves it
+    assert language_more.begun_folder() == folder
+    monkeypatch.undo()
+    monkeypatch.setattr(language_more, "begun_folder", lambda: folder)
+    with pytest.raises(UserError, match=r"nothing to go on from in .*: run `vfm-course pretrain language` first"):
         language_more.LanguageMoreLearner(DOCUMENTS, SCENES)
-    reader.save(tmp_path / "language")
+    folder.mkdir(parents=True)
+    reader.save(folder)
     torch.manual_seed(7)
     learner = language_more.LanguageMoreLearner(DOCUMENTS, SCENES)
     assert not changed(learner, weights_of(reader)) and all(weight.requires_grad for weight in learner.parameters())

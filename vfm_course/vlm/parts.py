@@ -113,11 +113,13 @@ def _said_of_notes(loaded, notes: np.ndarray, questions) -> list[str]:
 ABOUT = {
     "clip-scenes": """The eyes of the pocket vision-language models: a small `CLIPModel` ({parameters:,} parameters),
 trained on from the pocket `clip` with scenes of two to five things. Beside CLIP's loss on captions each box had to find
-its phrase among 128, and so had the patch on its middle (`pretraining/regions.py`); a decoder, thrown away since, had
-to write all things with their places (`pretraining/captioner.py`).""",
+its phrase among 128, and so had the patch on its middle (`pretraining/regions.py`), which also had to tell where it is
+and how large; a decoder, thrown away since, had to write all things with their places (`pretraining/captioner.py`).""",
     "language": """The language of the pocket vision-language models: a small `LlamaForCausalLM` ({parameters:,}
 parameters) that was told drawn scenes in words and in notes (`vlm/notes.py`), with questions and answers, and never
-saw a picture. It knows 139 words and nothing else. `notes.safetensors` holds what makes notes, beside its words.""",
+saw a picture. It knows 139 words and nothing else. `notes.safetensors` holds what makes notes, beside its words.
+Before it read more, its drills had less even answers than those of the recipe have now, and whether a run learns to
+look things up takes luck (`pretraining/recipes/language.py` says how to see it early).""",
 }
 
 

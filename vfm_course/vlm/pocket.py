@@ -2,8 +2,8 @@
 
     python -m vfm_course.vlm.pocket NAMES [--samples N] [--seed S]
 
-Each is trained as its paper does it, on one core in well under an hour; then it is loaded again from its folder and
-asked through its own processor and `generate`, and what it scores goes into its card.
+Each is trained as its paper does it, on one core in about a quarter of an hour; then it is loaded again from its folder
+and asked through its own processor and `generate`, and what it scores goes into its card.
 """
 
 import argparse

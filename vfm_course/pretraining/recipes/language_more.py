@@ -11,6 +11,7 @@ from transformers import LlamaForCausalLM
 from vfm_course.errors import UserError
 from vfm_course.paths import cache_dir
 from vfm_course.pretraining.recipes.language import DOCUMENTS, LanguageLearner
+from vfm_course.pretraining.recipes.language import RECIPE as FIRST
 from vfm_course.pretraining.trainer import Recipe
 from vfm_course.vlm.corpus import SCENES
 from vfm_course.vlm.notes import load_notes
@@ -19,8 +20,8 @@ STAGES = ((0.0, {"retell": 0.05, "detail": 0.05, "drill": 0.4, "document": 0.5})
 
 
 def begun_folder() -> Path:
-    """Where the run lies that is read on from."""
-    return cache_dir() / "pretraining" / "language"
+    """Where `vfm-course pretrain language` leaves the run that is read on from."""
+    return cache_dir() / "pretraining" / f"language_{FIRST.images}_seed0"
 
 
 class LanguageMoreLearner(LanguageLearner):
@@ -36,9 +37,7 @@ class LanguageMoreLearner(LanguageLearner):
         super().__init__(documents, scenes)
         folder = begun_folder()
         if not (folder / "model.safetensors").is_file():
-            raise UserError(
-                f"There is nothing to go on from in {folder}: run `vfm-course pretrain language --out {folder}`."
-            )
+            raise UserError(f"There is nothing to go on from in {folder}: run `vfm-course pretrain language` first.")
         self.model.load_state_dict(LlamaForCausalLM.from_pretrained(folder).state_dict())
         self.notes.load_state_dict(load_notes(folder).state_dict())
 
