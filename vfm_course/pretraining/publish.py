@@ -124,7 +124,7 @@ def main() -> None:
         (folder / "record.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         published.append(called)
     if published:
-        claims.run(published)
+        claims.run(list(dict.fromkeys(published)))
 
 
 if __name__ == "__main__":

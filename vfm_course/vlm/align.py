@@ -84,7 +84,6 @@ def align(
             layers that read it have norms of their own.
         show: called about fifty times with the samples seen and the last point of the curve.
     """
-    patches = features.shape[1] in (SIDE * SIDE, SIDE * SIDE + 1)
     rng, curve, begun = np.random.default_rng([seed, 2]), Curve(), time.perf_counter()
     trained = [weight for weight in connector.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -100,7 +99,7 @@ def align(
         tokens = connector(torch.from_numpy(features[rows].astype(np.float32)))
         about = [scenes[row] for row in rows]
         with torch.no_grad():
-            if patches and tokens.shape[1] >= SIDE * SIDE:
+            if tokens.shape[1] == features.shape[1]:  # a token a patch
                 numbers = torch.from_numpy(squared(about))
                 targets, filled = notes(words, numbers), numbers[..., 0] >= 0
             else:

@@ -124,11 +124,10 @@ def teach(
         words, unit = model.lm.get_input_embeddings(), isinstance(model, GatedVLM)
         about = (features, school.graphs, words, school.notes)
         curves.append(align(model.connector, *about, NOTED, unit, plan.learning_rate, seed, show))
-    marks = isinstance(model, GatedVLM)
-    aligning, instruction = (each.marked() if marks else each for each in (school.aligning, school.instruction))
     asked = plan.samples - told * (plan.stage_one + (not plan.noted))
-    stages = [] if plan.noted else [Stage(aligning, told, plan.tune_lm, plan.learning_rate)]
-    stages.append(Stage(instruction, asked, plan.tune_lm, plan.learning_rate))
+    parts = [] if plan.noted else [(school.aligning, told)]  # which takes a while to write, so not in vain
+    stages = [Stage(lessons.marked() if isinstance(model, GatedVLM) else lessons, samples, plan.tune_lm,
+                    plan.learning_rate) for lessons, samples in [*parts, (school.instruction, asked)]]  # fmt: skip
     curves.append(train_vlm(model, school.features, stages, seed, show))
     return model.eval(), Curve(
         [point for each in curves for point in each.points], sum(each.seconds for each in curves)

@@ -31,11 +31,12 @@ from vfm_course.world.captions import with_article
 from vfm_course.world.concepts import CONCEPTS
 from vfm_course.world.palette import COLOURS
 from vfm_course.world.placed_text import GRID, placed_text, short_caption
-from vfm_course.world.scene import Scene
+from vfm_course.world.scene import Scene, SceneObject
 
 SCENES = 60_000
 CONTEXT = 64  # tokens of a text at most
 CAPTIONED = 4  # one picture in so many is also written about
+SIDE = encoder.SIZE // encoder.PATCH  # patches along a side
 WHERE = (GRID, GRID, SIZES)  # what a note can say of x, y and size
 MARKED = 4.0
 RESIDUAL = 0.25  # how much smaller hidden states are made at the end
@@ -102,25 +103,20 @@ class ClipScenesLearner(Learner):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Cross-entropy of each thing's own phrase among the phrases of all things, found by the mean of the patches
         under its box, and by the patch on its middle alone; `patches` is (B, N, width)."""
-        things = [(row, thing) for row, graph in enumerate(graphs) for thing in graph.objects]
-        side = encoder.SIZE // encoder.PATCH
-        rows = torch.tensor([row for row, _ in things])
-        shares = box_shares(torch.tensor([thing.box for _, thing in things]), side, encoder.SIZE)
+        things, rows, middles = things_of(graphs)
+        shares = box_shares(torch.tensor([thing.box for thing in things]), SIDE, encoder.SIZE)
         under_box = torch.einsum("rn,rnd->rd", shares, patches[rows])  # (R, width)
-        middles = middle_patches(torch.tensor([thing.centre for _, thing in things]), side, encoder.SIZE)
         seen = torch.cat([under_box, patches[rows, middles]])
         seen = self.model.visual_projection(self.model.vision_model.post_layernorm(seen))
         phrases = F.normalize(self.embed(list(PHRASES)), dim=1)
-        own = torch.tensor([PHRASES.index(with_article(f"{thing.colour} {thing.concept}")) for _, thing in things])
+        own = torch.tensor([PHRASES.index(with_article(f"{thing.colour} {thing.concept}")) for thing in things])
         by_box, by_middle = (factor * F.normalize(seen, dim=1) @ phrases.T).chunk(2)
         return F.cross_entropy(by_box, own), F.cross_entropy(by_middle, own)
 
     def centre_losses(self, patches: torch.Tensor, graphs: list[Scene]) -> tuple[torch.Tensor, torch.Tensor]:
         """Cross-entropy a thing of which patches are middles, and of what the middles tell of place and size, as a note
         holds them; `patches` is (B, N, width)."""
-        things = [(row, thing) for row, graph in enumerate(graphs) for thing in graph.objects]
-        side, rows = encoder.SIZE // encoder.PATCH, torch.tensor([row for row, _ in things])
-        middles = middle_patches(torch.tensor([thing.centre for _, thing in things]), side, encoder.SIZE)
+        things, rows, middles = things_of(graphs)
         told = self.centre(self.model.vision_model.post_layernorm(patches))  # (B, N, 1 + 16 + 16 + 32)
         wanted = torch.zeros(told.shape[:2]).index_put((rows, middles), torch.ones(len(things)))
         which = F.binary_cross_entropy_with_logits(told[..., 0], wanted, reduction="sum") / len(things)
@@ -137,6 +133,13 @@ class ClipScenesLearner(Learner):
         size = {"height": encoder.SIZE, "width": encoder.SIZE}
         images = CLIPImageProcessor(size={"shortest_edge": encoder.SIZE}, crop_size=size, **encoder.CLIP)
         CLIPProcessor(images, self.tokenizer).save_pretrained(folder)
+
+
+def things_of(graphs: list[Scene]) -> tuple[list[SceneObject], torch.Tensor, torch.Tensor]:
+    """All things of all scenes, in which row each is, and the number of the patch on its middle."""
+    things = [thing for graph in graphs for thing in graph.objects]
+    rows = torch.tensor([row for row, graph in enumerate(graphs) for _ in graph.objects])
+    return things, rows, middle_patches(torch.tensor([thing.centre for thing in things]), SIDE, encoder.SIZE)
 
 
 @torch.no_grad()
