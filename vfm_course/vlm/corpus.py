@@ -19,7 +19,8 @@ from vfm_course.paths import cache_dir
 from vfm_course.vlm.drawn import drawn_scenes
 from vfm_course.vlm.kept import keep
 from vfm_course.vlm.prompts import CAPTION, END, PICTURE, question_prompt
-from vfm_course.vlm.tokenizer import vlm_tokenizer
+from vfm_course.vlm.tokenizer import END as END_ID
+from vfm_course.vlm.tokenizer import PAD, vlm_tokenizer
 from vfm_course.world.placed_text import placed_text, short_caption
 from vfm_course.world.question_stream import QuestionStream
 from vfm_course.world.scene import Scene
@@ -41,6 +42,12 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.scenes)
+
+    def behind_first_line(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Caption and questions of a document, without the telling: tokens and answers, (t,) each."""
+        tokens, answers = self.tokens[row], self.answers[row]
+        begin, end = int(np.argmax(tokens == END_ID)) + 1, int((tokens != PAD).sum())
+        return tokens[begin:end], answers[begin:end]
 
 
 def corpus(n: int, scenes: int = SCENES) -> Corpus:

@@ -13,7 +13,7 @@ import torch
 
 from vfm_course.vlm.corpus import Corpus
 from vfm_course.vlm.practice import Speller, listed
-from vfm_course.vlm.tokenizer import BEGIN, END, MARKS, PAD
+from vfm_course.vlm.tokenizer import BEGIN, MARKS, PAD
 from vfm_course.world.scene import Scene
 
 
@@ -72,7 +72,7 @@ def aligning(corpus: Corpus, graphs: Sequence[Scene]) -> Lessons:
 def instruction(corpus: Corpus) -> Lessons:
     """Everything behind the first line: captions asked for, and questions in a row with their answers."""
     parts = []
-    for tokens, answers in zip(np.asarray(corpus.tokens), np.asarray(corpus.answers), strict=True):
-        begin, end = int(np.argmax(tokens == END)) + 1, int((tokens != PAD).sum())
-        parts.append((np.append(np.uint8(BEGIN), tokens[begin:end]), np.append(False, answers[begin:end])))
+    for row in range(len(corpus)):
+        tokens, answers = corpus.behind_first_line(row)
+        parts.append((np.append(np.uint8(BEGIN), tokens), np.append(False, answers)))
     return _lessons(parts, np.asarray(corpus.scenes))

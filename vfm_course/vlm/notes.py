@@ -18,7 +18,7 @@ from torch import nn
 
 from vfm_course.errors import UserError
 from vfm_course.vlm.tokenizer import vlm_tokenizer
-from vfm_course.world.placed_text import GRID, sixteenth
+from vfm_course.world.placed_text import GRID, sixteenths
 from vfm_course.world.scene import Scene
 
 NOTES_FILE = "notes.safetensors"
@@ -71,9 +71,8 @@ def notes_of(scene: Scene) -> np.ndarray:
     frame, number = scene.image.shape[1], _numbers()
     rows = []
     for thing in scene.objects:
-        x, y = (sixteenth(value / frame) for value in thing.centre)
         size = min(SIZES - 1, max(0, int(SIZES * thing.extent)))
-        rows.append((number[thing.concept], number[thing.colour], x, y, size))
+        rows.append((number[thing.concept], number[thing.colour], *sixteenths(thing, frame), size))
     return np.array(rows, dtype=np.int64).reshape(-1, len(FIELDS))
 
 

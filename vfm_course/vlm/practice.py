@@ -12,7 +12,7 @@ import numpy as np
 
 from vfm_course.vlm.prompts import END, WHAT, question_prompt
 from vfm_course.vlm.tokenizer import vlm_tokenizer
-from vfm_course.world.placed_text import sixteenth
+from vfm_course.world.placed_text import sixteenths
 from vfm_course.world.question_stream import QuestionStream
 from vfm_course.world.scene import Scene, SceneObject
 
@@ -40,7 +40,7 @@ class Speller:
 
 def place(thing: SceneObject, frame: int) -> str:
     """Sixteenths from the left and from the top: "3 12"."""
-    return " ".join(str(sixteenth(value / frame)) for value in thing.centre)
+    return " ".join(map(str, sixteenths(thing, frame)))
 
 
 def listed(scene: Scene, order: Iterable[int]) -> Parts:

@@ -20,9 +20,15 @@ def sixteenth(share: float) -> int:
     return min(GRID - 1, max(0, int(share * GRID)))
 
 
+def sixteenths(thing: SceneObject, frame: int) -> tuple[int, int]:
+    """Where the middle of a thing is, from the left and from the top; `frame` is the side of the picture in pixels."""
+    x, y = (sixteenth(value / frame) for value in thing.centre)
+    return x, y
+
+
 def place_of(thing: SceneObject, frame: int) -> str:
     """A thing with size and place: "a red cat of size 7 at 3 12"; `frame` is the side of the picture in pixels."""
-    x, y = (sixteenth(value / frame) for value in thing.centre)
+    x, y = sixteenths(thing, frame)
     return f"{with_article(f'{thing.colour} {thing.concept}')} of size {sixteenth(thing.extent)} at {x} {y}"
 
 

@@ -130,7 +130,7 @@ class LanguageLearner(Learner):
             if told == "words":
                 line += self.speller([(f"{PICTURE} {placed_text(scene)}{END_WORD}", False)])
             if asked == "document":
-                line += self.behind_first_line(row)
+                line += zip(*(part.tolist() for part in self.data.behind_first_line(row)), strict=True)
             elif asked == "list":
                 line += self.speller(listed(scene, reading_order(scene, None if notes is None else notes[i])))
             elif asked == "retell":  # in any order: what belongs to a thing has to be looked up by its name
@@ -143,12 +143,6 @@ class LanguageLearner(Learner):
         length = max(map(len, lines))
         table = torch.tensor([line + [(PAD, False)] * (length - len(line)) for line in lines])  # (B, T, 2)
         return None if notes is None else torch.from_numpy(notes), table[..., 0], table[:, 1:, 1].bool()
-
-    def behind_first_line(self, row: int) -> list[tuple[int, bool]]:
-        """Caption and questions of a document, without the telling."""
-        tokens, answers = self.data.tokens[row], self.data.answers[row]
-        begin, end = int(np.argmax(tokens == END)) + 1, int((tokens != PAD).sum())
-        return list(zip(tokens[begin:end].tolist(), answers[begin:end].tolist(), strict=True))
 
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder)
