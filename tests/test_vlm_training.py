@@ -564,7 +564,7 @@ def test_features_are_computed_once_for_each_encoder(monkeypatch):
         means = pixel_values.mean(dim=(2, 3))
         return SimpleNamespace(last_hidden_state=means[:, None].expand(-1, 5, -1))
 
-    vision.config = config
+    vision.config, vision.device = config, torch.device("cpu")
     monkeypatch.setattr(featuring, "BATCH", 16)
     images = drawn_scenes("train", SCENES).images
     first = scene_features(vision, "abc", "train", SCENES)
@@ -955,6 +955,26 @@ def test_teaching_twice_gives_the_same_model(school):
     assert not changed(one, weights_of(other)) and changed(one, weights_of(build("linear", school.lm, seed=3)))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("plan", [*({"connector": name, "noted": True} for name in CONNECTORS),
+                                  {"connector": "qformer", "stage_one": True}], ids=str)  # fmt: skip
+def test_a_gpu_teaches_what_the_cpu_teaches(plan, school, questions, monkeypatch):
+    monkeypatch.setattr(teach, "NOTED", 64)
+    there = School(SCENES, DOCUMENTS, "cuda")
+    there.lm, there.notes = (copy.deepcopy(part).to("cuda") for part in (school.lm, school.notes))
+    assert np.allclose(encode(there.vision, drawn_scenes("train", SCENES).images), school.features, atol=2e-2)
+    plan = Plan(samples=128, tune_lm=True, queries=4, **plan)
+    (here, wanted), (model, found) = (teach.teach(plan, each, seed=2) for each in (school, there))
+    assert {weight.device.type for weight in model.parameters()} == {"cuda"}
+    for ours, theirs in zip(wanted.points, found.points, strict=True):
+        assert theirs == pytest.approx(ours, rel=0.02, abs=0.05)
+    asked = examine.Asked(questions, normal(len(questions), 65, 128))
+    same = [
+        one == other for one, other in zip(*(examine.answers_of(each, asked) for each in (here, model)), strict=True)
+    ]
+    assert np.mean(same) > 0.9
+
+
 # Examining ------------------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def questions() -> list[Question]:
@@ -1140,13 +1160,17 @@ def test_the_page_has_a_row_a_case_with_the_range_over_seeds(folder):
     class Known:
         def measure(self, seed: int, case: dict) -> dict:
             share = {"mlp": 0.5, "qformer": 0.25, "gated": 0.125}[case["connector"]] + seed / 8
-            return {"accuracy": {"count": share, "all": share}, "trained": 1000, "training_seconds": 90.0, "hits": "f0"}
+            row = {"accuracy": {"count": share, "all": share}, "trained": 1000, "training_seconds": 90.0, "hits": "f0"}
+            alone = case["connector"] == "mlp" and seed == 0
+            return row | {"device": "cuda" if case["connector"] == "gated" or alone else "cpu"}
 
     studies.run("frozen", Known(), seeds=(0, 1))
     studies.write_page()
     page = (folder / "README.md").read_text()
     cell = "0.562 (0.500 to 0.625)"
-    assert f"| mlp | True | {cell} | {cell} | 1,000 | 1.500 (1.500 to 1.500) |" in page
+    assert f"| mlp | True | {cell} | {cell} | 1,000 | 1.500 |" in page  # of the run on a core
+    assert page.count("| 1.500 (1.500 to 1.500) |") == 1
+    assert page.split("| gated |")[1].splitlines()[0].endswith("| 1,000 |  |"), "a GPU's minutes are no core's"
     assert page.count("\n## ") == 1 and studies.ABOUT["frozen"] in page and "hits" not in page
 
 
@@ -1173,10 +1197,11 @@ def test_a_row_holds_which_questions_were_answered_right(tune_lm, questions, mon
     monkeypatch.setattr(teach, "teach", taught)
     monkeypatch.setattr(examine, "answers_of", lambda model, asked: answers)
     bench = studies.Bench.__new__(studies.Bench)
-    bench.school, bench.asked = None, examine.Asked(many, torch.zeros(11, 1, 1))
+    bench.school, bench.asked = SimpleNamespace(device="cuda"), examine.Asked(many, torch.zeros(11, 1, 1))
     row = json.loads(json.dumps(bench.measure(2, {"connector": "mlp"} | ({"tune_lm": True} if tune_lm else {}))))
     assert plans == [(Plan("mlp", studies.SAMPLES, tune_lm), 2)]
     assert studies.hits_of(row).tolist() == right.tolist() and row["questions"] == 11
+    assert row["device"] == "cuda"
     assert row["accuracy"]["all"] == pytest.approx(6 / 11)
     kind = many[0].kind
     of_kind = [hit for each, hit in zip(many, right, strict=True) if each.kind == kind]

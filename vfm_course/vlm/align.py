@@ -51,12 +51,12 @@ def of_things(tokens: torch.Tensor, things: Sequence[torch.Tensor], nothing: tor
     for row, notes in enumerate(things):
         distances = (tokens[row, :, None] - notes[None, :count]).pow(2).mean(dim=-1)  # (Q, things)
         # What a query costs as a thing, less what it costs as nothing.
-        costs = (distances - EMPTY_SHARE * far[row, :, None]).detach().numpy()
+        costs = (distances - EMPTY_SHARE * far[row, :, None]).detach().cpu().numpy()
         queries, dealt = linear_sum_assignment(costs)
         near.append(distances[queries, dealt])
         left = torch.ones(count, dtype=torch.bool)
         left[torch.from_numpy(queries)] = False
-        rest.append(far[row, left])
+        rest.append(far[row, left.to(far.device)])
     others = torch.cat(rest)
     return torch.cat(near).mean() + (EMPTY_SHARE * others.mean() if len(others) else 0.0)
 
@@ -86,6 +86,7 @@ def align(
     """
     rng, curve, begun = np.random.default_rng([seed, 2]), Curve(), time.perf_counter()
     trained = [weight for weight in connector.parameters() if weight.requires_grad]
+    device = notes.nothing.device
     optimiser = torch.optim.AdamW(trained, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     with torch.no_grad():  # so that losses are shares of what is to be explained
         some = _vectors(words, notes, scenes[:500])
@@ -96,11 +97,11 @@ def align(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * schedule(step / steps, 0.05)
         rows = np.sort(rng.integers(len(scenes), size=BATCH))
-        tokens = connector(torch.from_numpy(features[rows].astype(np.float32)))
+        tokens = connector(torch.from_numpy(features[rows].astype(np.float32)).to(device))
         about = [scenes[row] for row in rows]
         with torch.no_grad():
             if tokens.shape[1] == features.shape[1]:  # a token a patch
-                numbers = torch.from_numpy(squared(about))
+                numbers = torch.from_numpy(squared(about)).to(device)
                 targets, filled = notes(words, numbers), numbers[..., 0] >= 0
             else:
                 targets, filled = _vectors(words, notes, about), None
@@ -123,4 +124,4 @@ def align(
 
 def _vectors(words: nn.Embedding, notes: NoteEmbedding, scenes: Sequence[Scene]) -> list[torch.Tensor]:
     """The notes of each scene's things, (things, width)."""
-    return [notes(words, torch.from_numpy(notes_of(scene))[None])[0] for scene in scenes]
+    return [notes(words, torch.from_numpy(notes_of(scene))[None].to(notes.nothing.device))[0] for scene in scenes]

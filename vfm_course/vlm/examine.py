@@ -39,10 +39,10 @@ def answers_of(model: nn.Module, asked: Asked) -> list[str]:
     prompts = tokenizer([question_prompt(question.text) for question in asked.questions])["input_ids"]
     if isinstance(model, GatedVLM):
         prompts = [marked(prompt) for prompt in prompts]
-    said = []
+    said, device = [], next((weight.device for weight in model.parameters()), "cpu")
     for start in range(0, len(prompts), BATCH):
         rows = slice(start, start + BATCH)
-        said += answer(model, asked.features[rows], prompts[rows], END)
+        said += answer(model, asked.features[rows].to(device), prompts[rows], END)
     return tokenizer.batch_decode(said)
 
 

@@ -50,5 +50,5 @@ def as_pixels(images: np.ndarray) -> torch.Tensor:
 
 @torch.inference_mode()
 def encode(vision: torch.nn.Module, images: np.ndarray) -> torch.Tensor:
-    """uint8 images (B, 3, 64, 64) -> the last hidden states, float32 (B, 65, width)."""
-    return vision(pixel_values=as_pixels(images)).last_hidden_state
+    """uint8 images (B, 3, 64, 64) -> the last hidden states, float32 (B, 65, width), on the CPU."""
+    return vision(pixel_values=as_pixels(images).to(vision.device)).last_hidden_state.cpu()

@@ -162,7 +162,7 @@ def answer(
     """Greedy answers, token numbers without the end; the plain way, without a KV cache.
 
     Args:
-        features: (B, N, vision_width). prompts: token numbers, `<begin>` first, of any lengths.
+        features: (B, N, vision_width), where the model is. prompts: token numbers, `<begin>` first, of any lengths.
         end: the number that ends an answer. most: tokens of an answer at most.
     """
     said: list[list[int]] = [[] for _ in prompts]
@@ -173,7 +173,7 @@ def answer(
         ids = torch.tensor([line + [0] * (length - len(line)) for line in lines])
         ends = torch.tensor([len(line) - 1 for line in lines])
         prompt = torch.arange(length) < torch.tensor([[len(prompts[row])] for row in open_rows])
-        logits = model(features[open_rows], ids, prompt)
+        logits = model(features[open_rows], ids.to(features.device), prompt.to(features.device))
         best = logits[torch.arange(len(lines)), ends].argmax(dim=-1).tolist()
         for row, token in zip(open_rows, best, strict=True):
             if token != end:

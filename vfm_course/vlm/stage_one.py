@@ -25,18 +25,18 @@ def stage_one_losses(
 
     Args:
         image_embeds: (B, N, vision_width). tokens: (B, T). mask: bool (B, T), True for real tokens. draw: for the
-            wrong texts.
+            wrong texts, on the CPU.
 
     Returns:
         Scalars "contrastive", "matching" and "generation".
     """
     count = len(tokens)
-    own = torch.arange(count)
+    own = torch.arange(count, device=tokens.device)
     logits = SCALE * model.contrastive(image_embeds, tokens, mask)
     contrastive = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
     seeming = logits.detach().softmax(dim=1).fill_diagonal_(0) + 1e-6
-    wrong = torch.multinomial(seeming.fill_diagonal_(0), 1, generator=draw).squeeze(1)  # (B,)
+    wrong = torch.multinomial(seeming.fill_diagonal_(0).cpu(), 1, generator=draw).squeeze(1).to(own.device)  # (B,)
     texts = torch.cat([own, wrong])
     pairs = model.matching(image_embeds.repeat(2, 1, 1), tokens[texts], mask[texts])  # (2B, 2)
     matching = F.cross_entropy(pairs, torch.cat([torch.ones_like(own), torch.zeros_like(own)]))

@@ -5,6 +5,10 @@
 runs what of them is not stored yet, all if none is named, and writes data/connectors: a file each, and a page with all
 figures. A run is stored as soon as it is done: the command can be stopped at any time, and two with different names can
 run side by side. Delete a file to measure its study again.
+
+    python -m vfm_course.vlm.studies --device cuda
+
+trains on a GPU. Such a run is another one than the CPU's of the same seed, and as good.
 """
 
 import argparse
@@ -58,7 +62,7 @@ def stored_file(name: str) -> Path:
 
 def stored(name: str) -> list[dict]:
     """The rows of a study as they were measured: the plan, `seed`, `accuracy` by kind and for "all", number of
-    `questions` and `hits` on them, `curve`, `trained` parameters, `training_seconds` and `seconds` in all.
+    `questions` and `hits` on them, `curve`, `trained` parameters, `device`, `training_seconds` and `seconds` in all.
 
     Raises:
         UserError: there is no such study, or its file is missing or damaged.
@@ -76,12 +80,12 @@ def hits_of(row: dict) -> np.ndarray:
 class Bench:
     """What all runs share, made once."""
 
-    def __init__(self):
+    def __init__(self, device: str = "cpu"):
         from vfm_course.vlm.examine import prepare
         from vfm_course.vlm.teach import School
         from vfm_course.world.vqa import vqa_set
 
-        self.school = School()
+        self.school = School(device=device)
         self.asked = prepare(self.school.vision, vqa_set("test", QUESTIONS, seed=QUESTIONS_SEED))
 
     def measure(self, seed: int, case: dict) -> dict:
@@ -97,6 +101,7 @@ class Bench:
             "accuracy": score(answers, questions),
             "trained": sum(weight.numel() for name, weight in model.named_parameters()
                            if case.get("tune_lm") or not name.startswith("lm.")),
+            "device": self.school.device,
             "questions": len(questions),
             "hits": np.packbits(right).tobytes().hex(),
             "curve": curve.points[::2],
@@ -142,11 +147,11 @@ Written by `python -m vfm_course.vlm.studies`, which runs all of it again. Pocke
 pocket `language`, and a connector between them, {samples:,} pictures with their text a run. Where it is `noted`, the
 connector first learns from {noted:,} pictures to write the notes that the language model reads (`vlm/align.py`, a
 minute or two, without the language model) and all samples are questions; else a quarter of them is to tell what is
-where, with BLIP-2's first stage half of that quarter. One core each. Asked {questions:,} balanced questions about
-scenes that no run has seen; shares of right answers, `vqa` is the official accuracy. A cell is the mean over seeds (of
-weights and batches), in brackets the least and the largest of them; where there are no brackets there was a single run,
-and what luck did to it is not known.
-`trained` counts weights, the language model's among them where it is tuned.
+where, with BLIP-2's first stage half of that quarter. Asked {questions:,} balanced questions about scenes that no run
+has seen; shares of right answers, `vqa` is the official accuracy. A cell is the mean over seeds (of weights and
+batches), in brackets the least and the largest of them; where there are no brackets there was a single run, and what
+luck did to it is not known. `trained` counts weights, the language model's among them where it is tuned; `minutes` are
+those of one core, of the runs that were not made on a GPU (the rows tell which).
 """
 
 
@@ -160,23 +165,29 @@ def write_page() -> None:
             continue
         keys = [key for key in PLAN if any(key in case for case in cases(name))]
         rows = [{"seed": row["seed"]} | {key: row.get(key, "") for key in keys} | row["accuracy"]
-                | {"trained": row["trained"], "minutes": row["training_seconds"] / 60}
-                for row in stored(name)]  # fmt: skip
+                | {"trained": row["trained"]} | _minutes(row) for row in stored(name)]  # fmt: skip
         parts.append(f"## {name}\n\n{question}\n\n{table(keys, rows)}\n")
     with whole_text(data_dir() / "connectors" / "README.md") as file:
         file.write("\n".join(parts))
 
 
+def _minutes(row: dict) -> dict[str, float]:
+    """A GPU's minutes would not be those of a core."""
+    return {"minutes": row["training_seconds"] / 60} if row["device"] == "cpu" else {}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(ABOUT)}; all if none is named")
-    names = parser.parse_args().names or list(ABOUT)
+    parser.add_argument("--device", default="cpu", help="where models are trained, such as cuda (default: %(default)s)")
+    arguments = parser.parse_args()
+    names = arguments.names or list(ABOUT)
     for name in names:
         cases(name)
     import torch
 
     torch.set_num_threads(1)  # of small products: two threads wait for each other more than they help
-    bench = Bench()
+    bench = Bench(arguments.device)
     for name in names:
         run(name, bench)
         write_page()

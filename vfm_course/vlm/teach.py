@@ -35,20 +35,21 @@ class School:
 
     Args:
         scenes: of the training split. documents: that the lessons are taken from.
+        device: where models are trained, such as "cuda"; the same seed gives another model there.
     """
 
-    def __init__(self, scenes: int = SCENES, documents: int = DOCUMENTS):
-        self.scenes, self.documents = scenes, documents
+    def __init__(self, scenes: int = SCENES, documents: int = DOCUMENTS, device: str = "cpu"):
+        self.scenes, self.documents, self.device = scenes, documents, device
 
     @cached_property
     def vision(self) -> nn.Module:
         """The frozen encoder."""
-        return load("clip-scenes", "pocket", "cpu").model.vision_model
+        return load("clip-scenes", "pocket", self.device).model.vision_model
 
     @cached_property
     def lm(self) -> nn.Module:
         """The language model that never saw anything."""
-        return load("language", "pocket", "cpu").model
+        return load("language", "pocket", self.device).model
 
     @cached_property
     def features(self) -> np.ndarray:
@@ -58,7 +59,7 @@ class School:
     @cached_property
     def notes(self) -> NoteEmbedding:
         """The notes that the language model reads."""
-        return load_notes(pocket_folder("language"))
+        return load_notes(pocket_folder("language")).to(self.device)
 
     @cached_property
     def graphs(self) -> list[Scene]:
@@ -115,6 +116,7 @@ def teach(
         told //= 2
         torch.manual_seed(seed)
         whole = QFormerStageOne(qformer(plan.queries, text=True), len(vlm_tokenizer()), embed_dim=64, positions=64)
+        whole.to(school.device)
         stage = Stage(school.aligning, told, learning_rate=plan.learning_rate, batch_size=CONTRASTED)
         curves.append(train_stage_one(whole, school.features, stage, seed, show))
         # What belongs to text has done its work.

@@ -89,12 +89,13 @@ def learn(
     """One stage's steps.
 
     Args:
-        weights: those that require a gradient are trained.
+        weights: those that require a gradient are trained, where they are.
         features: (scenes, N, width).
         losses_of: features (B, N, width), tokens (B, T) and answers (B, T) -> numbers by name; "loss" is made smaller.
         note: called about fifty times with the samples seen in this stage and the means since the call before.
     """
     trained = [weight for weight in weights if weight.requires_grad]
+    device = trained[0].device
     optimiser = torch.optim.AdamW(trained, lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     steps = max(1, stage.samples // stage.batch_size)
     every, sums = max(1, steps // 50), []
@@ -103,7 +104,8 @@ def learn(
             group["lr"] = stage.learning_rate * schedule(step / steps, stage.warm_up)
         start = int(rng.integers(len(stage.lessons) - stage.batch_size + 1))  # neighbours are of about one length
         scenes, tokens, answers = stage.lessons.batch(np.arange(start, start + stage.batch_size))
-        losses = losses_of(torch.from_numpy(features[scenes].astype(np.float32)), tokens, answers)
+        images = torch.from_numpy(features[scenes].astype(np.float32))
+        losses = losses_of(images.to(device), tokens.to(device), answers.to(device))
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
         nn.utils.clip_grad_norm_(trained, 1.0)

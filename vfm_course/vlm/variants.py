@@ -39,13 +39,19 @@ def build(name: str, lm: nn.Module, queries: int = QUERIES, seed: int = 0) -> Pr
         name: one of `CONNECTORS`.
         queries: visual tokens of "qformer" and "gated"; the others have one for each patch.
 
+    Returns:
+        A model where the language model is, with the same weights for the same seed on every device.
+
     Raises:
         UserError: there is no such connector.
     """
     if name not in CONNECTORS:
         raise UserError(f"There is no connector {name!r}: choose from {', '.join(CONNECTORS)}.")
+    return _build(name, copy.deepcopy(lm), queries, seed).to(lm.device)
+
+
+def _build(name: str, lm: nn.Module, queries: int, seed: int) -> PrefixVLM | GatedVLM:
     torch.manual_seed(seed)
-    lm = copy.deepcopy(lm)
     if name == "linear":
         return PrefixVLM(lm, LinearProjector(WIDTH, WIDTH), skip=1)
     if name == "mlp":
