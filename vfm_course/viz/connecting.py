@@ -29,7 +29,7 @@ def called(row: Mapping) -> str:
     """A run's connector in words."""
     name = CALLED[row["connector"]]
     count = f", {row['queries']} queries" if row.get("queries") else ""
-    also = {"noted": ", notes", "stage_one": ", stage one", "tune_lm": ", LM tuned"}
+    also = {"noted": ", notes", "stage_one": ", stage one", "tune_lm": ", LM tuned", "alpha": ", gates half open"}
     return name + count + "".join(words for what, words in also.items() if row.get(what))
 
 

@@ -116,6 +116,13 @@ class GatedVLM(nn.Module):
         with self.looking_at(visual, mask):
             return self.lm(input_ids=input_ids, use_cache=False).logits
 
+    @torch.no_grad()
+    def open_gates(self, alpha: float) -> None:
+        """Lets all gates begin at tanh(alpha), where the papers begin at 0, closed."""
+        for layer in self.gated:
+            layer.alpha_attention.fill_(alpha)
+            layer.alpha_dense.fill_(alpha)
+
     @contextmanager
     def looking_at(self, visual: torch.Tensor, mask: torch.Tensor | None = None) -> Iterator[None]:
         """As long as this is open, the language model sees the visual tokens (B, Q, vision_width), each text token

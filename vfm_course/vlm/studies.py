@@ -26,11 +26,12 @@ from vfm_course.stored_rows import read_rows, write_rows
 from vfm_course.whole_file import whole_text
 
 FORM = 2  # of the files
-PLAN = ("connector", "noted", "tune_lm", "stage_one", "queries")  # by which runs differ, beside the seed
+PLAN = ("connector", "noted", "tune_lm", "stage_one", "queries", "alpha")  # by which runs differ, beside the seed
 SEEDS = (0, 1, 2)
 SAMPLES = 8_000  # pictures with their text that each connector learns from
 QUESTIONS, QUESTIONS_SEED = 2000, 7  # balanced questions of the test split, drawn anew and shared by all runs
 QUERIES = (1, 4, 8, 32)  # 16 is in the study of connectors
+HALF_OPEN = 0.5  # tanh of it is 0.46
 ABOUT = {
     "connectors": "Which connector makes the most of the same pictures, between the same encoder and language model?",
     "frozen": "What is left of it with a language model that stays as it is?",
@@ -47,9 +48,11 @@ def cases(name: str) -> list[dict]:
     if name == "connectors":
         noted = [{"connector": each, "noted": True, "tune_lm": True} for each in ("mlp", "prefix", "qformer", "gated")]
         plain = [{"connector": each, "tune_lm": True} for each in ("mlp", "prefix", "qformer", "gated")]
-        return [*noted, *plain, {"connector": "qformer", "tune_lm": True, "stage_one": True}]
+        return [*noted, *plain, {"connector": "qformer", "tune_lm": True, "stage_one": True},
+                {"connector": "gated", "noted": True, "tune_lm": True, "alpha": HALF_OPEN}]  # fmt: skip
     if name == "frozen":
-        return [{"connector": each, "noted": True} for each in ("mlp", "qformer", "gated")]
+        return [*({"connector": each, "noted": True} for each in ("mlp", "qformer", "gated")),
+                {"connector": "gated", "noted": True, "alpha": HALF_OPEN}]  # fmt: skip
     if name == "queries":
         return [{"connector": "qformer", "noted": True, "tune_lm": True, "queries": count} for count in QUERIES]
     raise UserError(f"There is no study {name!r}: choose from {', '.join(ABOUT)}.")
@@ -150,7 +153,8 @@ minute or two, without the language model) and all samples are questions; else a
 where, with BLIP-2's first stage half of that quarter. Asked {questions:,} balanced questions about scenes that no run
 has seen; shares of right answers, `vqa` is the official accuracy. A cell is the mean over seeds (of weights and
 batches), in brackets the least and the largest of them; where there are no brackets there was a single run, and what
-luck did to it is not known. `trained` counts weights, the language model's among them where it is tuned; `minutes` are
+luck did to it is not known. Flamingo's gates begin at tanh(`alpha`), closed where it is not given. `trained`
+counts weights, the language model's among them where it is tuned; `minutes` are
 those of one core, of the runs that were not made on a GPU (the rows tell which).
 """
 

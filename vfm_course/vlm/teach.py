@@ -85,6 +85,7 @@ class Plan:
     samples are questions.
     `tune_lm`: from the start, where LLaVA does so from its second stage on; data/connectors says what comes of both.
     `stage_one`: BLIP-2's, only for the Q-Former.
+    `alpha`: the gates begin at its tanh, only for Flamingo's; at 0 they are closed.
     """
 
     connector: str
@@ -93,6 +94,7 @@ class Plan:
     stage_one: bool = False
     noted: bool = False
     queries: int = QUERIES
+    alpha: float = 0.0
     learning_rate: float = 1e-3
 
 
@@ -105,11 +107,16 @@ def teach(
         show: called about a hundred times with the samples seen and the last point of the curve.
 
     Raises:
-        UserError: a first stage for another connector than the Q-Former, or no such connector.
+        UserError: a first stage for another connector than the Q-Former, open gates for one that has none, or no such
+            connector.
     """
     if plan.stage_one and plan.connector != "qformer":
         raise UserError(f"The first stage is a Q-Former's: a plan for {plan.connector!r} cannot have it.")
+    if plan.alpha and plan.connector != "gated":
+        raise UserError(f"Only Flamingo's connector has gates: a plan for {plan.connector!r} cannot open them.")
     model = build(plan.connector, school.lm, plan.queries, seed)
+    if plan.alpha:
+        model.open_gates(plan.alpha)
     curves = []
     told = int(plan.samples * ALIGNING)
     if plan.stage_one:
