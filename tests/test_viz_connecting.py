@@ -35,6 +35,9 @@ def test_a_run_is_called_by_all_that_sets_it_apart():
         "Q-Former (BLIP-2), 4 queries, notes, stage one, LM tuned"
     )
     assert connecting.called(row(tune_lm=False)) == "MLP (LLaVA-1.5)"
+    closed, half_open = row("gated", noted=True), row("gated", noted=True, alpha=0.5)
+    assert connecting.called(closed) == "resampler + gates (Flamingo), notes"
+    assert connecting.called(half_open) == "half-open gates (Flamingo), notes"
     assert set(connecting.CALLED) == set(variants.CONNECTORS) and connecting.QUERIES == variants.QUERIES
 
 
@@ -110,6 +113,9 @@ def test_learning_draws_the_last_stage_alone_and_names_a_case_once():
         "MLP (LLaVA-1.5)",
     ]
     assert (axis.lines[0].get_linestyle(), axis.lines[2].get_linestyle()) == ("-", "--")
+    connecting.learning([row("gated", curve=curve), row("gated", curve=curve, alpha=0.5)])
+    closed, half_open = plt.gcf().axes[0].lines
+    assert closed.get_color() != half_open.get_color()
 
 
 def test_looks_has_a_panel_a_query_and_puts_attention_where_it_is():

@@ -1094,6 +1094,21 @@ def test_the_cases_of_a_study_are_plans_that_differ(name):
             "queries": len({plan.queries for plan in plans} | {Plan("qformer", 1).queries}) == 5}[name]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", studies.ABOUT)
+def test_what_is_stored_is_whole_and_the_page_shows_it(name):
+    rows = studies.stored(name)
+    runs = [tuple(row.get(key) for key in ("seed", *studies.PLAN)) for row in rows]
+    wanted = [tuple(({"seed": seed} | case).get(key) for key in ("seed", *studies.PLAN))
+              for seed in studies.SEEDS for case in studies.cases(name)]  # fmt: skip
+    assert sorted(map(str, runs)) == sorted(map(str, wanted))
+    for row in rows:
+        right = studies.hits_of(row)
+        assert len(right) == studies.QUESTIONS and right.mean() == pytest.approx(row["accuracy"]["all"])
+        assert row["device"] in ("cpu", "cuda") and row["training_seconds"] > 0
+    assert len({row["hits"] for row in rows}) == len(rows), "two runs are one and the same"
+    assert studies.page() == (studies.stored_file(name).parent / "README.md").read_text(encoding="utf-8")
+
+
 def test_an_unknown_study_is_one_sentence():
     for call in (studies.cases, studies.stored):
         with pytest.raises(UserError, match="There is no study 'tune': choose from connectors, frozen, queries"):
@@ -1146,11 +1161,11 @@ def test_a_stopped_study_goes_on_where_it_was_and_no_run_is_made_twice(folder):
         0.75,
     ]  # each once it is done
     rows = studies.run("frozen", bench, seeds=(0, 1))
-    first, later = ([(seed, name) for name in ("mlp", "qformer", "gated")] for seed in (0, 1))
-    assert [run if run == "killed" else run[:2] for run in bench.runs] == [*first, "killed", *later]
+    first, later = ([(seed, name) for name in ("mlp", "qformer", "gated", "gated")] for seed in (0, 1))
+    assert [run if run == "killed" else run[:2] for run in bench.runs] == [*first[:3], "killed", *first[3:], *later]
     found = [(row["seed"], row["connector"], row["accuracy"]["all"]) for row in rows]
-    assert found == [(*run, 0.25 * n) for run, n in zip(first + later, (1, 2, 3, 5, 6, 7), strict=True)]
-    assert studies.stored("frozen") == rows == studies.run("frozen", bench, seeds=(0, 1)) and len(bench.runs) == 7
+    assert found == [(*run, 0.25 * n) for run, n in zip(first + later, (1, 2, 3, 5, 6, 7, 8, 9), strict=True)]
+    assert studies.stored("frozen") == rows == studies.run("frozen", bench, seeds=(0, 1)) and len(bench.runs) == 9
     held = json.loads((folder / "frozen.json").read_text())
     assert (held["form"], held["study"], held["samples"]) == (studies.FORM, "frozen", studies.SAMPLES)
     assert [path.name for path in folder.iterdir()] == ["frozen.json"]
@@ -1168,9 +1183,9 @@ def test_the_page_has_a_row_a_case_with_the_range_over_seeds(folder):
     studies.write_page()
     page = (folder / "README.md").read_text()
     cell = "0.562 (0.500 to 0.625)"
-    assert f"| mlp | True | {cell} | {cell} | 1,000 | 1.500 |" in page  # of the run on a core
+    assert f"| mlp | True |  | {cell} | {cell} | 1,000 | 1.500 |" in page  # of the run on a core
     assert page.count("| 1.500 (1.500 to 1.500) |") == 1
-    assert page.split("| gated |")[1].splitlines()[0].endswith("| 1,000 |  |"), "a GPU's minutes are no core's"
+    assert page.split("| gated |")[2].splitlines()[0].endswith("| 1,000 |  |"), "a GPU's minutes are no core's"
     assert page.count("\n## ") == 1 and studies.ABOUT["frozen"] in page and "hits" not in page
 
 
@@ -1231,6 +1246,19 @@ def test_rows_made_in_another_way_are_measured_again(tmp_path, monkeypatch):
     assert bench.runs == 2
     monkeypatch.setattr(studies, "cases", lambda name: [{"connector": "gated"}])
     assert [row["connector"] for row in studies.run("connectors", bench, seeds=(0,))] == ["gated"]
+
+
+def test_gates_begin_closed_or_as_open_as_the_plan_says(school, spied):
+    for alpha in (0.0, 0.5):
+        teach.teach(Plan("gated", 8, queries=4, alpha=alpha), school)
+        begun = [weight for name, weight in spied.begin.items() if "alpha" in name]
+        assert len(begun) == 2 * len(school.lm.model.layers) and all((weight == alpha).all() for weight in begun)
+    for name in ("connectors", "frozen"):
+        (case,) = (case for case in studies.cases(name) if case.get("alpha"))
+        assert case["connector"] == "gated"
+        assert {key: value for key, value in case.items() if key != "alpha"} in studies.cases(name)
+    with pytest.raises(UserError, match="Only Flamingo's connector has gates.*'mlp'"):
+        teach.teach(Plan("mlp", 8, alpha=0.5), school=None)
 
 
 def test_a_first_stage_is_for_the_qformer_alone():

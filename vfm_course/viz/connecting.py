@@ -21,16 +21,22 @@ CALLED = {
     "qformer": "Q-Former (BLIP-2)",
     "gated": "resampler + gates (Flamingo)",
 }
+HALF_OPEN = "half-open gates (Flamingo)"  # which begin open
 QUERIES = 16  # of a Q-Former where a run does not say
-LOOK = dict(zip(CALLED, zip(COLOURS, MARKERS, strict=False), strict=False))
+LOOK = dict(zip((*CALLED, HALF_OPEN), zip(COLOURS, MARKERS, strict=True), strict=True))
 
 
 def called(row: Mapping) -> str:
     """A run's connector in words."""
-    name = CALLED[row["connector"]]
+    name = HALF_OPEN if row.get("alpha") else CALLED[row["connector"]]
     count = f", {row['queries']} queries" if row.get("queries") else ""
-    also = {"noted": ", notes", "stage_one": ", stage one", "tune_lm": ", LM tuned", "alpha": ", gates half open"}
+    also = {"noted": ", notes", "stage_one": ", stage one", "tune_lm": ", LM tuned"}
     return name + count + "".join(words for what, words in also.items() if row.get(what))
+
+
+def _look(row: Mapping) -> tuple[str, str]:
+    """Colour and marker of a run's connector."""
+    return LOOK[HALF_OPEN if row.get("alpha") else row["connector"]]
 
 
 def table(rows: Sequence[Mapping], hits: Sequence[np.ndarray], costs: Sequence[ConnectorCost]) -> None:
@@ -94,7 +100,7 @@ def against(
         for name in dict.fromkeys(names):
             own = [i for i, each in enumerate(names) if each == name]
             row = rows[own[0]]
-            colour, marker = LOOK[row["connector"]]
+            colour, marker = _look(row)
             filled = not row.get("stage_one")
             x, y = [values[i] for i in own], [100 * hits[i].mean() for i in own]
             mean, low, high = (100 * share for share in crossed_interval([hits[i] for i in own]))
@@ -160,7 +166,7 @@ def learning(rows: Sequence[Mapping], file: Path | None = None) -> None:
     for row in rows:
         last = max(point.get("stage", -1) for point in row["curve"])
         points = [point for point in row["curve"] if point.get("stage") == last]
-        colour, _ = LOOK[row["connector"]]
+        colour, _ = _look(row)
         line = ":" if row.get("stage_one") else "-" if row.get("tune_lm") else "--"
         x, y = [point["samples"] for point in points], [100 * point["right"] for point in points]
         axis.plot(x, y, line, color=colour, label=called(row) if row["seed"] == 0 else None, linewidth=1.4)

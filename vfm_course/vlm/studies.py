@@ -153,14 +153,14 @@ minute or two, without the language model) and all samples are questions; else a
 where, with BLIP-2's first stage half of that quarter. Asked {questions:,} balanced questions about scenes that no run
 has seen; shares of right answers, `vqa` is the official accuracy. A cell is the mean over seeds (of weights and
 batches), in brackets the least and the largest of them; where there are no brackets there was a single run, and what
-luck did to it is not known. Flamingo's gates begin at tanh(`alpha`), closed where it is not given. `trained`
-counts weights, the language model's among them where it is tuned; `minutes` are
-those of one core, of the runs that were not made on a GPU (the rows tell which).
+luck did to it is not known. Flamingo's gates begin at tanh(`alpha`), closed where it is not given. `trained` counts
+weights, the language model's among them where it is tuned; `minutes` are those of one core, of the runs that were not
+made on a GPU (the rows tell which).
 """
 
 
-def write_page() -> None:
-    """data/connectors/README.md, with all studies that are stored."""
+def page() -> str:
+    """All studies that are stored, as Markdown."""
     from vfm_course.vlm.teach import NOTED
 
     parts = [HEAD.format(samples=SAMPLES, noted=NOTED, questions=QUESTIONS)]
@@ -171,8 +171,13 @@ def write_page() -> None:
         rows = [{"seed": row["seed"]} | {key: row.get(key, "") for key in keys} | row["accuracy"]
                 | {"trained": row["trained"]} | _minutes(row) for row in stored(name)]  # fmt: skip
         parts.append(f"## {name}\n\n{question}\n\n{table(keys, rows)}\n")
+    return "\n".join(parts)
+
+
+def write_page() -> None:
+    """data/connectors/README.md."""
     with whole_text(data_dir() / "connectors" / "README.md") as file:
-        file.write("\n".join(parts))
+        file.write(page())
 
 
 def _minutes(row: dict) -> dict[str, float]:
