@@ -34,6 +34,7 @@ def test_a_run_is_called_by_all_that_sets_it_apart():
     assert connecting.called(row("qformer", queries=4, noted=True, stage_one=True, tune_lm=True)) == (
         "Q-Former (BLIP-2), 4 queries, notes, stage one, LM tuned"
     )
+    assert connecting.called(row("qformer", queries=1)) == "Q-Former (BLIP-2), 1 query"
     assert connecting.called(row(tune_lm=False)) == "MLP (LLaVA-1.5)"
     closed, half_open = row("gated", noted=True), row("gated", noted=True, alpha=0.5)
     assert connecting.called(closed) == "resampler + gates (Flamingo), notes"

@@ -29,7 +29,7 @@ LOOK = dict(zip((*CALLED, HALF_OPEN), zip(COLOURS, MARKERS, strict=True), strict
 def called(row: Mapping) -> str:
     """A run's connector in words."""
     name = HALF_OPEN if row.get("alpha") else CALLED[row["connector"]]
-    count = f", {row['queries']} queries" if row.get("queries") else ""
+    count = f", {row['queries']} {'query' if row['queries'] == 1 else 'queries'}" if row.get("queries") else ""
     also = {"noted": ", notes", "stage_one": ", stage one", "tune_lm": ", LM tuned"}
     return name + count + "".join(words for what, words in also.items() if row.get(what))
 
