@@ -21,7 +21,7 @@ CALLED = {
     "qformer": "Q-Former (BLIP-2)",
     "gated": "resampler + gates (Flamingo)",
 }
-HALF_OPEN = "half-open gates (Flamingo)"  # which begin open
+HALF_OPEN = "half-open gates (Flamingo)"  # where a run has an `alpha`
 QUERIES = 16  # of a Q-Former where a run does not say
 LOOK = dict(zip((*CALLED, HALF_OPEN), zip(COLOURS, MARKERS, strict=True), strict=True))
 

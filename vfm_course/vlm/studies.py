@@ -154,8 +154,8 @@ where, with BLIP-2's first stage half of that quarter. Asked {questions:,} balan
 has seen; shares of right answers, `vqa` is the official accuracy. A cell is the mean over seeds (of weights and
 batches), in brackets the least and the largest of them; where there are no brackets there was a single run, and what
 luck did to it is not known. Flamingo's gates begin at tanh(`alpha`), closed where it is not given. `trained` counts
-weights, the language model's among them where it is tuned; `minutes` are those of one core, of the runs that were not
-made on a GPU (the rows tell which).
+weights, the language model's among them where it is tuned; `minutes` are those of one core, not on the same machine in
+all runs, and leave out the runs that were made on a GPU (the rows tell which).
 """
 
 
